@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What an option on every segment costs, in time of a guest whose clock counts
+ * instructions (QEMU -icount shift=0, one CPU): one nanosecond is one.
+ *
+ * One thread holds both ends of a connection, so that no scheduling gets in
+ * between: what it sends has reached the other end when send() returns. Rounds
+ * that waited for a timer instead of working are refused, not reported.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include "tcp_opt_cost.skel.h"
+
+#define PORT		5001
+#define CGROUP		"/sys/fs/cgroup/tcp_opt_cost"
+#define CHUNK		65536
+#define MB		1000000
+#define BUFFER		(1 << 20)
+
+enum { CLIENT, SERVER, ENDS };
+
+struct setup {
+	const char *name;
+	bool program, parse, setsockopt;
+};
+
+static const struct setup setups[] = {
+	{ "none" },
+	{ "sockops-insert", true },
+	{ "sockops-insert-parse", true, true },
+	{ "sockops-insert-parse-setsockopt", true, true, true },
+};
+
+struct row {
+	const char *work, *family, *path;
+};
+
+static const struct row rows[] = {
+	{ "rr", "ipv4", "lo" },	    { "rr", "ipv6", "lo" },
+	{ "rr", "ipv4", "veth" },   { "rr", "ipv6", "veth" },
+	{ "bulk", "ipv4", "lo" },   { "bulk", "ipv6", "lo" },
+	{ "bulk", "ipv4", "veth" }, { "bulk", "ipv6", "veth" },
+	{ "conn", "ipv4", "lo" },   { "conn", "ipv6", "lo" },
+};
+
+static int namespaces[ENDS];
+static char chunk[CHUNK];
+
+static void die(const char *format, ...)
+{
+	va_list args;
+
+	printf("{\"error\": \"");
+	va_start(args, format);
+	vprintf(format, args);
+	va_end(args);
+	printf("\"}\n");
+	exit(1);
+}
+
+static void sh(const char *command)
+{
+	if (system(command))
+		die("failed: %s", command);
+}
+
+static long long now(clockid_t clock)
+{
+	struct timespec ts;
+
+	clock_gettime(clock, &ts);
+	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
+}
+
+static void enter(int end)
+{
+	if (setns(namespaces[end], CLONE_NEWNET))
+		die("setns: %s", strerror(errno));
+}
+
+/* Nothing that depends on time or chance: no autotuning, no metrics, no DAD. */
+static void settle(void)
+{
+	sh("sysctl -qw net.ipv4.tcp_no_metrics_save=1 net.ipv4.tcp_moderate_rcvbuf=0 "
+	   "net.ipv4.tcp_autocorking=0 net.ipv6.conf.all.accept_dad=0 "
+	   "net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.all.router_solicitations=0 "
+	   "net.ipv6.conf.default.router_solicitations=0 "
+	   "net.ipv4.tcp_wmem='4096 1048576 1048576' "
+	   "net.ipv4.tcp_rmem='4096 2097152 2097152'");
+	sh("ip link set lo up");
+}
+
+static void wire_namespaces(void)
+{
+	char command[256];
+	int pid;
+
+	for (int end = 0; end < ENDS; end++) {
+		if (unshare(CLONE_NEWNET))
+			die("unshare: %s", strerror(errno));
+		settle();
+		namespaces[end] = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+		if (namespaces[end] < 0)
+			die("namespace: %s", strerror(errno));
+	}
+	/* We are in SERVER; a child that stays in CLIENT names it for ip. */
+	pid = fork();
+	if (!pid) {
+		enter(CLIENT);
+		pause();
+		_exit(0);
+	}
+	usleep(10000);
+	snprintf(command, sizeof(command),
+		 "ip link add v1 address 02:00:00:00:00:02 type veth "
+		 "peer name v0 address 02:00:00:00:00:01 netns %d", pid);
+	sh(command);
+	sh("ip addr add 10.9.0.2/24 dev v1; ip -6 addr add fd09::2/64 dev v1 nodad;"
+	   "ip link set v1 up;"
+	   "ip neigh replace 10.9.0.1 lladdr 02:00:00:00:00:01 dev v1 nud permanent;"
+	   "ip neigh replace fd09::1 lladdr 02:00:00:00:00:01 dev v1 nud permanent");
+	enter(CLIENT);
+	sh("ip addr add 10.9.0.1/24 dev v0; ip -6 addr add fd09::1/64 dev v0 nodad;"
+	   "ip link set v0 up;"
+	   "ip neigh replace 10.9.0.2 lladdr 02:00:00:00:00:02 dev v0 nud permanent;"
+	   "ip neigh replace fd09::2 lladdr 02:00:00:00:00:02 dev v0 nud permanent");
+	kill(pid, 9);
+	sleep(1);
+}
+
+static socklen_t address(const struct row *row, struct sockaddr_storage *addr)
+{
+	bool lo = !strcmp(row->path, "lo");
+
+	memset(addr, 0, sizeof(*addr));
+	if (!strcmp(row->family, "ipv4")) {
+		struct sockaddr_in *in = (void *)addr;
+
+		in->sin_family = AF_INET;
+		in->sin_port = htons(PORT);
+		inet_pton(AF_INET, lo ? "127.0.0.1" : "10.9.0.2", &in->sin_addr);
+		return sizeof(*in);
+	} else {
+		struct sockaddr_in6 *in6 = (void *)addr;
+
+		in6->sin6_family = AF_INET6;
+		in6->sin6_port = htons(PORT);
+		inet_pton(AF_INET6, lo ? "::1" : "fd09::2", &in6->sin6_addr);
+		return sizeof(*in6);
+	}
+}
+
+static void option(int fd, int level, int name, int value)
+{
+	if (setsockopt(fd, level, name, &value, sizeof(value)))
+		die("setsockopt %d/%d: %s", level, name, strerror(errno));
+}
+
+static int listen_on(const struct row *row)
+{
+	struct sockaddr_storage addr;
+	socklen_t len = address(row, &addr);
+	int fd;
+
+	enter(SERVER);
+	fd = socket(addr.ss_family, SOCK_STREAM, 0);
+	option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (bind(fd, (void *)&addr, len) || listen(fd, 16))
+		die("listen: %s", strerror(errno));
+	return fd;
+}
+
+static void connect_to(const struct row *row, int listener, int fds[ENDS])
+{
+	struct sockaddr_storage addr;
+	socklen_t len = address(row, &addr);
+
+	enter(strcmp(row->path, "lo") ? CLIENT : SERVER);
+	fds[CLIENT] = socket(addr.ss_family, SOCK_STREAM, 0);
+	if (connect(fds[CLIENT], (void *)&addr, len))
+		die("connect: %s", strerror(errno));
+	fds[SERVER] = accept(listener, NULL, NULL);
+	if (fds[SERVER] < 0)
+		die("accept: %s", strerror(errno));
+}
+
+/* A reset leaves no TIME_WAIT behind, which would grow from round to round. */
+static void disconnect(int fds[ENDS])
+{
+	struct linger linger = { .l_onoff = 1 };
+
+	for (int end = 0; end < ENDS; end++) {
+		setsockopt(fds[end], SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+		close(fds[end]);
+	}
+}
+
+static void request_response(int fds[ENDS], long count)
+{
+	char byte = 0;
+
+	while (count--) {
+		if (send(fds[CLIENT], &byte, 1, 0) != 1 || recv(fds[SERVER], &byte, 1, 0) != 1 ||
+		    send(fds[SERVER], &byte, 1, 0) != 1 || recv(fds[CLIENT], &byte, 1, 0) != 1)
+			die("request/response: %s", strerror(errno));
+	}
+}
+
+static void transfer(int fds[ENDS], long mb)
+{
+	long long sent = 0, received = 0, total = mb * MB;
+	ssize_t n;
+
+	while (received < total) {
+		while (sent < total) {
+			size_t want = total - sent < CHUNK ? total - sent : CHUNK;
+
+			n = send(fds[CLIENT], chunk, want, MSG_DONTWAIT);
+			if (n < 0)
+				break;
+			sent += n;
+			if ((size_t)n < want)
+				break;
+		}
+		while ((n = recv(fds[SERVER], chunk, CHUNK, MSG_DONTWAIT)) > 0)
+			received += n;
+	}
+}
+
+static void connections(const struct row *row, int listener, long count)
+{
+	int fds[ENDS];
+
+	while (count--) {
+		connect_to(row, listener, fds);
+		disconnect(fds);
+	}
+}
+
+static void run_row(const struct row *row, const struct setup *setup, int rounds,
+		    long ops, struct tcp_opt_cost *skel)
+{
+	unsigned long long written = 0, parsed = 0, set = 0;
+	bool conn = !strcmp(row->work, "conn");
+	long long wall, cpu, segments;
+	int listener, fds[ENDS];
+
+	if (skel) {
+		written = skel->bss->written;
+		parsed = skel->bss->parsed;
+		set = skel->bss->set;
+	}
+	listener = listen_on(row);
+	if (!conn) {
+		connect_to(row, listener, fds);
+		option(fds[CLIENT], IPPROTO_TCP, TCP_NODELAY, 1);
+		option(fds[SERVER], IPPROTO_TCP, TCP_NODELAY, 1);
+	}
+	for (int round = 0; round < rounds; round++) {
+		wall = now(CLOCK_MONOTONIC);
+		cpu = now(CLOCK_PROCESS_CPUTIME_ID);
+		if (conn)
+			connections(row, listener, ops);
+		else if (!strcmp(row->work, "rr"))
+			request_response(fds, ops);
+		else
+			transfer(fds, ops);
+		cpu = now(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+		wall = now(CLOCK_MONOTONIC) - wall;
+		if (wall - cpu > wall / 50)
+			die("%s/%s/%s: waited %lld of %lld ns", row->work, row->family,
+			    row->path, wall - cpu, wall);
+		printf("{\"row\": \"%s/%s/%s\", \"setup\": \"%s\", \"round\": %d, "
+		       "\"ops\": %ld, \"ns\": %lld}\n",
+		       row->work, row->family, row->path, setup->name, round, ops, wall);
+	}
+	if (!conn)
+		disconnect(fds);
+	close(listener);
+	if (!skel)
+		return;
+	/* At the least: two segments a transaction, one for 64 kB. */
+	segments = rounds * ops * (!strcmp(row->work, "rr") ? 2 : conn ? 1 : 15);
+	written = skel->bss->written - written;
+	parsed = skel->bss->parsed - parsed;
+	set = skel->bss->set - set;
+	if ((long long)written < segments || (setup->parse && !conn && (long long)parsed < segments) ||
+	    (setup->setsockopt && !conn && set != parsed))
+		die("%s/%s/%s: of %lld segments %llu written, %llu parsed, %llu set", row->work,
+		    row->family, row->path, segments, written, parsed, set);
+}
+
+static struct tcp_opt_cost *attach(const struct setup *setup)
+{
+	struct tcp_opt_cost *skel;
+	char pid[16];
+	int fd;
+
+	if (!setup->program)
+		return NULL;
+	mkdir(CGROUP, 0755);
+	fd = open(CGROUP "/cgroup.procs", O_WRONLY);
+	snprintf(pid, sizeof(pid), "%d", getpid());
+	if (fd < 0 || write(fd, pid, strlen(pid)) < 0)
+		die("cgroup: %s", strerror(errno));
+	close(fd);
+	skel = tcp_opt_cost__open();
+	if (!skel)
+		die("open: %s", strerror(errno));
+	skel->rodata->do_parse = setup->parse;
+	skel->rodata->do_setsockopt = setup->setsockopt;
+	if (tcp_opt_cost__load(skel))
+		die("load: %s", strerror(errno));
+	fd = open(CGROUP, O_RDONLY);
+	if (!bpf_program__attach_cgroup(skel->progs.cost, fd))
+		die("attach: %s", strerror(errno));
+	return skel;
+}
+
+int main(int argc, char **argv)
+{
+	long rr = 5000, mb = 100, conn = 500;
+	const struct setup *setup = &setups[0];
+	struct tcp_opt_cost *skel;
+	int c, rounds = 7;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	mlockall(MCL_CURRENT | MCL_FUTURE);
+	while ((c = getopt(argc, argv, "s:r:t:m:c:")) != -1) {
+		switch (c) {
+		case 's':
+			setup = NULL;
+			for (size_t i = 0; i < sizeof(setups) / sizeof(*setups); i++)
+				if (!strcmp(setups[i].name, optarg))
+					setup = &setups[i];
+			if (!setup)
+				die("no set-up %s", optarg);
+			break;
+		case 'r':
+			rounds = atoi(optarg);
+			break;
+		case 't':
+			rr = atol(optarg);
+			break;
+		case 'm':
+			mb = atol(optarg);
+			break;
+		case 'c':
+			conn = atol(optarg);
+			break;
+		default:
+			die("usage: -s set-up -r rounds -t transactions -m MB -c connections");
+		}
+	}
+	wire_namespaces();
+	skel = attach(setup);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		const struct row *row = &rows[i];
+
+		run_row(row, setup, rounds,
+			!strcmp(row->work, "rr") ? rr : !strcmp(row->work, "bulk") ? mb : conn,
+			skel);
+	}
+	printf("{\"done\": \"%s\"}\n", setup->name);
+	return 0;
+}
