@@ -1,0 +1,90 @@
+"""Run the benchmark: the same programs on the unpatched and the patched kernel."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from bpftcp import boot
+from bpftcp.benchdata import Column, Round, parse_rounds, summarise
+from bpftcp.boot import Guest
+from bpftcp.errors import BenchError, BootError
+from bpftcp.pipeline import Kernel
+from bpftcp.progress import stage
+from bpftcp.testbuild import TestBuild
+
+PROGRAM = "tcp_opt_cost"
+SETUPS = ("none", "sockops-insert-parse")
+ICOUNT = "-icount shift=0,sleep=off"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A kernel to measure. name: unpatched or series; guest: as for tests, without KVM."""
+
+    name: str
+    kernel: Kernel
+    tests: TestBuild
+    guest: Guest
+
+
+def measure(
+    subjects: Sequence[Subject], *, setups: Sequence[str] = SETUPS, boots: int = 3
+) -> list[Column]:
+    """All columns: each set-up on each kernel, over several boots, which take turns.
+
+    Raises BenchError when a run is not usable, BootError when a guest fails.
+    """
+    rounds: dict[tuple[str, str], list[list[Round]]] = {}
+    with stage(f"bench: {boots} boots of {len(subjects)} kernels") as progress:
+        for number in range(boots):
+            for at, subject in enumerate(subjects):
+                progress.update(number * len(subjects) + at, boots * len(subjects), subject.name)
+                text = _boot(subject, setups, number)
+                for setup, part in zip(setups, _split(text, setups), strict=True):
+                    rounds.setdefault((subject.name, setup), []).append(parse_rounds(part))
+    return [
+        summarise(subject.name, setup, rounds[subject.name, setup])
+        for setup in setups
+        for subject in subjects
+    ]
+
+
+def _boot(subject: Subject, setups: Sequence[str], number: int) -> str:
+    program = shlex.quote(str(subject.tests.bench(PROGRAM)))
+    # From a tmpfs: with sleep=off the guest's clock jumps while it waits for 9p.
+    lines = [f"mkdir /dev/shm/b && cp {program} /dev/shm/b && cd /dev/shm/b"]
+    for setup in setups:
+        lines.append(f"echo @@setup {setup}; ./{PROGRAM} -s {setup} || exit 1")
+    guest = replace(
+        subject.guest,
+        folder=subject.guest.folder / str(number),
+        cpus=1,
+        kvm=False,
+        qemu_options=(*subject.guest.qemu_options, ICOUNT),
+    )
+    result = boot.run(guest, "\n".join(lines))
+    text = result.output.read_text(encoding="utf-8", errors="replace")
+    if result.console.splats or result.outcome is not boot.Outcome.EXITED:
+        first = result.console.splats[0].title if result.console.splats else result.outcome.value
+        raise BootError(
+            f"the {subject.name} kernel failed in the benchmark: {first}",
+            log=result.console_log,
+            repeat=result.command,
+        )
+    if result.status != 0:
+        raise BenchError(
+            f"the benchmark failed on the {subject.name} kernel",
+            log=result.output,
+            repeat=result.command,
+            excerpt=text.splitlines()[-5:],
+        )
+    return text
+
+
+def _split(text: str, setups: Sequence[str]) -> list[str]:
+    parts = text.split("@@setup ")[1:]
+    if [part.split("\n", 1)[0].strip() for part in parts] != list(setups):
+        raise BenchError("the guest's output is cut: not all set-ups are there")
+    return parts

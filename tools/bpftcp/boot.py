@@ -1,0 +1,244 @@
+"""Boot a kernel in virtme-ng, run a command there, and watch its console.
+
+The guest sees the host's root file system read-only; folders named in the guest's
+description are writable. A guest that dies, hangs or prints nothing is an error of
+its own and never the result of the command.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import IO
+
+from bpftcp import proc
+from bpftcp.console import ConsoleReport, Watcher, parse
+from bpftcp.errors import BootError, MissingError
+
+READY = "@@bpftcp-ready"
+"""What the guest prints first, on its standard output, when the command is about to run."""
+PANIC_GRACE = 3.0
+"""Seconds a panicking guest has to finish its report."""
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A guest to boot. memory: MiB; timeouts: seconds of the host."""
+
+    image: Path
+    folder: Path
+    """Logs, and what the command may write to."""
+    cpus: int = 2
+    memory: int = 1024
+    kvm: bool = False
+    cmdline: tuple[str, ...] = ()
+    qemu_options: tuple[str, ...] = ()
+    writable: tuple[Path, ...] = ()
+    boot_timeout: float = 120.0
+    run_timeout: float = 1800.0
+    quiet_timeout: float = 300.0
+    """No output and no console line for so long: the guest hangs."""
+
+
+class Outcome(Enum):
+    """How a guest ended."""
+
+    EXITED = "exited"
+    """The command ended and the guest was powered off."""
+    DIED = "died"
+    HUNG = "hung"
+    TIMEOUT = "timeout"
+
+
+@dataclass(frozen=True)
+class GuestResult:
+    """What came of it. status: the command's exit status; boot_seconds: until it started."""
+
+    outcome: Outcome
+    status: int | None
+    output: Path
+    console_log: Path
+    console: ConsoleReport
+    boot_seconds: float | None
+    seconds: float
+    command: str
+
+
+@dataclass
+class _Watch:
+    """What the reading threads have seen."""
+
+    ready_at: float | None = None
+    last_sign: float = field(default_factory=time.monotonic)
+    fatal_at: float | None = None
+
+
+def find_vng() -> str:
+    """virtme-ng: the one beside our interpreter, else on PATH. Raises MissingError."""
+    beside = str(Path(sys.executable).parent)
+    vng = shutil.which("vng", path=beside) or shutil.which("vng")
+    if not vng:
+        raise MissingError("virtme-ng (vng) is not installed")
+    return vng
+
+
+def vng_argv(guest: Guest, command: str | None) -> list[str]:
+    """The virtme-ng command line; command None gives a shell. Raises MissingError."""
+    argv = [find_vng(), "--run", str(guest.image), "--cpus", str(guest.cpus)]
+    argv += ["--memory", f"{guest.memory}M"]
+    if not guest.kvm:
+        argv.append("--disable-kvm")
+    for folder in (guest.folder, *guest.writable):
+        argv.append(f"--rwdir={folder}")
+    cmdline = ["loglevel=8", *guest.cmdline]
+    options = list(guest.qemu_options)
+    if command is not None:
+        # virtme-ng sends the console of a scripted guest to /dev/null.
+        options.append(f"-set chardev.console.path={guest.folder / 'console.log'}")
+    argv += [f"--append={' '.join(cmdline)}"]
+    argv += [f"--qemu-opts={option}" for option in options]
+    if command is not None:
+        argv += ["--", command]
+    return argv
+
+
+def run(guest: Guest, command: str, on_line: Callable[[str], None] | None = None) -> GuestResult:
+    """Run a shell command in the guest; its output lines go to on_line and to output.log.
+
+    Raises BootError when the command was never reached. The guest is gone on return,
+    whatever happens.
+    """
+    guest.folder.mkdir(parents=True, exist_ok=True)
+    console_log = guest.folder / "console.log"
+    output_log = guest.folder / "output.log"
+    script = guest.folder / "guest.sh"
+    script.write_text(f"echo {READY}\n{command}\n", encoding="utf-8")
+    console_log.write_text("", encoding="utf-8")
+    argv = vng_argv(guest, f"sh {shlex.quote(str(script))} 2>&1")
+    watch = _Watch()
+    start = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        out = stack.enter_context(output_log.open("w", encoding="utf-8"))
+        path = {"PATH": f"{Path(argv[0]).parent}:{proc.environment()['PATH']}"}
+        child = stack.enter_context(proc.spawn(argv, env=path))
+        reader = threading.Thread(target=_read_output, args=(child, out, watch, on_line))
+        reader.start()
+        stack.callback(reader.join, 10.0)
+        stack.callback(proc.end_group, child)
+        outcome = _wait(child, guest, watch, console_log, start)
+    seconds = time.monotonic() - start
+    console = parse(console_log.read_text(encoding="utf-8", errors="replace"))
+    status = child.returncode if outcome is Outcome.EXITED else None
+    if outcome is Outcome.EXITED and status == 255 and console.ended != "poweroff":
+        outcome, status = Outcome.DIED, None
+    result = GuestResult(
+        outcome=outcome,
+        status=status,
+        output=output_log,
+        console_log=console_log,
+        console=console,
+        boot_seconds=watch.ready_at - start if watch.ready_at else None,
+        seconds=seconds,
+        command=shlex.join(argv),
+    )
+    if watch.ready_at is None and not console.splats:
+        raise BootError(
+            _never_came_up(result, guest),
+            repeat=result.command,
+            log=console_log if console_log.stat().st_size else output_log,
+            excerpt=_tail(console_log) or _tail(output_log),
+        )
+    return result
+
+
+def interactive(guest: Guest) -> int:
+    """A shell in the guest, on this terminal; returns its exit status."""
+    guest.folder.mkdir(parents=True, exist_ok=True)
+    argv = vng_argv(guest, None)
+    path = {"PATH": f"{Path(argv[0]).parent}:{proc.environment()['PATH']}"}
+    # The guest's shell needs our terminal: it stays in our session, Ctrl-C is the guest's.
+    child = subprocess.Popen(argv, env=proc.environment(path))
+    try:
+        while True:
+            try:
+                return child.wait()
+            except KeyboardInterrupt:
+                continue
+    finally:
+        if child.poll() is None:
+            child.terminate()
+            child.wait()
+
+
+def _read_output(
+    child: subprocess.Popen[str],
+    out: IO[str],
+    watch: _Watch,
+    on_line: Callable[[str], None] | None,
+) -> None:
+    assert child.stdout is not None
+    with contextlib.suppress(ValueError, OSError):
+        for line in child.stdout:
+            watch.last_sign = time.monotonic()
+            text = line.rstrip("\r\n")
+            if watch.ready_at is None and text.endswith(READY):
+                watch.ready_at = watch.last_sign
+                continue
+            out.write(text + "\n")
+            out.flush()
+            if on_line:
+                on_line(text)
+
+
+def _wait(
+    child: subprocess.Popen[str], guest: Guest, watch: _Watch, console_log: Path, start: float
+) -> Outcome:
+    watcher = Watcher()
+    with console_log.open("r", encoding="utf-8", errors="replace") as console:
+        while child.poll() is None:
+            for line in _new_lines(console):
+                watch.last_sign = time.monotonic()
+                watcher.feed(line)
+            now = time.monotonic()
+            if watcher.fatal and watch.fatal_at is None:
+                watch.fatal_at = now
+            if watch.fatal_at is not None and now - watch.fatal_at > PANIC_GRACE:
+                return Outcome.DIED
+            if watch.ready_at is None and now - start > guest.boot_timeout:
+                return Outcome.HUNG
+            if now - watch.last_sign > guest.quiet_timeout:
+                return Outcome.HUNG
+            if now - start > guest.boot_timeout + guest.run_timeout:
+                return Outcome.TIMEOUT
+            time.sleep(0.1)
+        # A panicking guest may be gone before its last lines were looked at.
+        for line in _new_lines(console):
+            watcher.feed(line)
+    return Outcome.DIED if watcher.fatal else Outcome.EXITED
+
+
+def _new_lines(console: IO[str]) -> Iterator[str]:
+    while line := console.readline():
+        yield line.rstrip("\r\n")
+
+
+def _never_came_up(result: GuestResult, guest: Guest) -> str:
+    if result.outcome is Outcome.HUNG:
+        return f"the guest did not come up within {guest.boot_timeout:g} s"
+    if not result.console.booted:
+        return "QEMU ended before the kernel printed anything"
+    return "the guest ended before it ran the command"
+
+
+def _tail(path: Path, lines: int = 12) -> Sequence[str]:
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return [line[:200] for line in text.splitlines()[-lines:]]

@@ -1,0 +1,201 @@
+"""The command lines of kbuild and run-selftests: the one place that ends the process."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from bpftcp import bench, boot, proc, report, selftests
+from bpftcp.errors import ExitCode, KbuildError, UsageError
+from bpftcp.layout import PATCHED, UNPATCHED, find_root, locked, make_layout
+from bpftcp.pipeline import Pipeline, Request
+from bpftcp.progress import say
+
+Command = Callable[[Pipeline, argparse.Namespace], ExitCode]
+
+
+def kbuild_main() -> NoReturn:
+    """Entry point of tools/kbuild."""
+    sys.exit(_guarded("kbuild", _kbuild_parser(), sys.argv[1:]))
+
+
+def run_selftests_main() -> NoReturn:
+    """Entry point of tools/run-selftests."""
+    sys.exit(_guarded("run-selftests", _selftests_parser(), sys.argv[1:]))
+
+
+def _guarded(program: str, parser: argparse.ArgumentParser, argv: Sequence[str]) -> ExitCode:
+    """Run a command; every error becomes a message and its exit code here."""
+    args = parser.parse_args(argv)
+    repeat = shlex.join([f"tools/{program}", *argv])
+    try:
+        with proc.interruptible():
+            pipeline = _pipeline(args)
+            command: Command = args.command
+            with locked(pipeline.layout.work / pipeline.key, pipeline.key):
+                return command(pipeline, args)
+    except KbuildError as e:
+        report.print_error(e, repeat)
+        return e.exit_code
+    except KeyboardInterrupt:
+        say("interrupted; the same command goes on from here")
+        return ExitCode.INTERRUPTED
+
+
+def _pipeline(args: argparse.Namespace) -> Pipeline:
+    layout = make_layout(find_root(), args.work)
+    wants_series = "kbuild apply"
+    given = [f"--base {args.base}"] if args.base else []
+    given += [f"--tree {shlex.quote(str(args.tree))}"] if args.tree else []
+    request = Request(
+        base=args.base,
+        tree=args.tree,
+        tarball=args.tarball,
+        topic=getattr(args, "topic", None),
+        profile=getattr(args, "profile", None) or "lean",
+        unpatched=getattr(args, "unpatched", False),
+        update=getattr(args, "update", False),
+        offline=args.offline,
+        carry_on=getattr(args, "carry_on", False),
+        jobs=args.jobs,
+        repeat=" ".join([f"tools/{wants_series}", *given]),
+    )
+    return Pipeline(layout, request)
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    where = parser.add_argument_group("which kernel")
+    where.add_argument("--base", help="a base of patches/bases.toml (default: the newest)")
+    source = where.add_mutually_exclusive_group()
+    source.add_argument("--tree", type=Path, metavar="DIR", help="your own git clone, in place")
+    source.add_argument("--tarball", type=Path, metavar="FILE", help="your own kernel tarball")
+    parser.add_argument("--work", type=Path, metavar="DIR", help="trees and builds (build/)")
+    parser.add_argument("--jobs", "-j", type=int, metavar="N", help="parallel jobs (all CPUs)")
+    parser.add_argument("--offline", action="store_true", help="never fetch or install anything")
+
+
+def _profile(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--profile", default="lean", help="of kconfig/profiles.toml (lean)")
+    parser.add_argument("--unpatched", action="store_true", help="the base without the series")
+
+
+def _kbuild_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="kbuild", description="Apply the series to a kernel, build it, boot it, measure it."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    one = commands.add_parser("apply", help="get the source, make a git tree, apply the series")
+    _common(one)
+    one.add_argument("--topic", help="only this topic of patches/series")
+    one.add_argument("--update", action="store_true", help="look for a newer point release")
+    one.add_argument(
+        "--continue",
+        dest="carry_on",
+        action="store_true",
+        help="take your commits on top as the resolution of the patch that did not apply",
+    )
+    one.set_defaults(command=_apply)
+    for name, text, command in (
+        ("config", "make the .config of a profile's fragments, and verify it", _config),
+        ("build", "build the kernel", _build),
+        ("boot", "a shell, or `-- COMMAND`, in the built kernel", _boot),
+    ):
+        one = commands.add_parser(name, help=text)
+        _common(one)
+        _profile(one)
+        one.set_defaults(command=command)
+        if name == "boot":
+            one.add_argument("argv", nargs="*", metavar="COMMAND", help="after --")
+    one = commands.add_parser("bench", help="instruction counts, unpatched against patched")
+    _common(one)
+    one.add_argument("--boots", type=int, default=3, metavar="N", help="of each kernel (3)")
+    one.add_argument("--setup", action="append", metavar="NAME", help="beside `none`")
+    one.add_argument("--json", type=Path, metavar="FILE", help="the numbers as JSON")
+    one.set_defaults(command=_bench, profile="bench")
+    return parser
+
+
+def _selftests_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="run-selftests", description="Run the BPF selftests in the built, booted kernel."
+    )
+    _common(parser)
+    _profile(parser)
+    parser.add_argument("-k", dest="expression", metavar="EXPR", help="`word and not (a or b)`")
+    parser.add_argument("--list", action="store_true", help="name the tests, run nothing")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="results as JSON")
+    parser.add_argument("--junit", type=Path, metavar="FILE", help="results as JUnit XML")
+    parser.set_defaults(command=_run_selftests)
+    return parser
+
+
+def _apply(pipeline: Pipeline, _args: argparse.Namespace) -> ExitCode:
+    tree, result = pipeline.apply()
+    assert result is not None
+    report.print_applied(tree, result)
+    return ExitCode.PASSED
+
+
+def _config(pipeline: Pipeline, _args: argparse.Namespace) -> ExitCode:
+    _, config = pipeline.configure()
+    say(f"{config.path}: {config.symbols} symbols, all fragments took")
+    return ExitCode.PASSED
+
+
+def _build(pipeline: Pipeline, _args: argparse.Namespace) -> ExitCode:
+    kernel = pipeline.build()
+    say(f"{kernel.build.image} ({kernel.build.version})")
+    return ExitCode.PASSED
+
+
+def _boot(pipeline: Pipeline, args: argparse.Namespace) -> ExitCode:
+    kernel = pipeline.build()
+    guest = pipeline.guest(kernel, "boot")
+    if not args.argv:
+        status = boot.interactive(guest)
+        return ExitCode.PASSED if status == 0 else ExitCode.FAILED
+    command = args.argv[0] if len(args.argv) == 1 else shlex.join(args.argv)
+    result = boot.run(guest, command, print)
+    if report.print_crash(result, result.console.splats, kernel):
+        return ExitCode.CRASHED
+    return ExitCode.PASSED if result.status == 0 else ExitCode.FAILED
+
+
+def _bench(pipeline: Pipeline, args: argparse.Namespace) -> ExitCode:
+    subjects = []
+    for name in (UNPATCHED, PATCHED):
+        one = pipeline.variant(unpatched=name == UNPATCHED)
+        kernel = one.build()
+        tests = one.build_tests(kernel)
+        guest = one.guest(kernel, "bench", allow_kvm=False)
+        subjects.append(bench.Subject(name, kernel, tests, guest))
+    setups = ("none", *args.setup) if args.setup else bench.SETUPS
+    columns = bench.measure(subjects, setups=setups, boots=args.boots)
+    return report.print_bench(columns, subjects, pipeline.base.name, args.json)
+
+
+def _run_selftests(pipeline: Pipeline, args: argparse.Namespace) -> ExitCode:
+    if args.list:
+        tree = pipeline.folder / "tree" if not args.tree else args.tree
+        known = selftests.known_names(tree, pipeline.layout.selftests, pipeline.tests_folder())
+        for job, subtests in known.items():
+            print(*(subtests or [job]), sep="\n")
+        return ExitCode.PASSED
+    for path in (args.json, args.junit):
+        if path and not path.resolve().parent.is_dir():
+            raise UsageError(f"{path}: no such folder")
+    kernel = pipeline.build()
+    built = pipeline.build_tests(kernel)
+    known = selftests.known_names(kernel.tree.path, pipeline.layout.selftests, built.out)
+    jobs = selftests.select(built, known, args.expression)
+    outcome = selftests.run(pipeline.guest(kernel, "selftests"), built, jobs)
+    selftests.remember(built.out, jobs, outcome.results)
+    report.print_results(outcome, kernel)
+    report.write_files(outcome, kernel, pipeline.base.name, args.json, args.junit)
+    if report.print_crash(outcome.guest, outcome.splats, kernel):
+        return ExitCode.CRASHED
+    return ExitCode.FAILED if outcome.failed else ExitCode.PASSED

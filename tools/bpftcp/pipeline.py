@@ -1,0 +1,185 @@
+"""The stages put together for one run: which tree, which variant, which profile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bpftcp import apply, build, kconfig, kvm, source, testbuild
+from bpftcp.boot import Guest
+from bpftcp.errors import SourceError, TreeError, UsageError
+from bpftcp.fastimport import import_tarball
+from bpftcp.layout import PATCHED, UNPATCHED, Base, Layout, load_bases, locked, tree_key
+from bpftcp.series import Series, load_series
+from bpftcp.tree import Tree, managed_tree, open_tree
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for, as plain values."""
+
+    base: str | None = None
+    tree: Path | None = None
+    tarball: Path | None = None
+    topic: str | None = None
+    profile: str = "lean"
+    unpatched: bool = False
+    update: bool = False
+    offline: bool = False
+    carry_on: bool = False
+    jobs: int | None = None
+    repeat: str = "tools/kbuild apply"
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A built kernel with everything its users need."""
+
+    tree: Tree
+    config: kconfig.Config
+    build: build.Build
+    profile: kconfig.Profile
+    folder: Path
+    """The variant's folder; the build is in the sub-folder named after the profile."""
+
+
+class Pipeline:
+    """One run over one kernel. Each method does its stage and those before it, if needed."""
+
+    def __init__(self, layout: Layout, request: Request) -> None:
+        self.layout = layout
+        self.request = request
+        default, bases = load_bases(layout.patches)
+        self.base = self._base(bases, default)
+        self.profiles = kconfig.load_profiles(layout.kconfig)
+        self._commit: str | None = None
+
+    def _base(self, bases: dict[str, Base], default: str) -> Base:
+        name = self.request.base or default
+        if name not in bases:
+            raise SourceError(
+                f"base {name} is unknown",
+                excerpt=source.alternatives(f"--base {known}" for known in bases),
+            )
+        return bases[name]
+
+    def variant(self, *, unpatched: bool) -> Pipeline:
+        """The same run over the kernel with or without the series."""
+        return Pipeline(self.layout, replace(self.request, unpatched=unpatched))
+
+    @property
+    def key(self) -> str:
+        """Name of the work folder: the base's, or one for a given tree or tarball."""
+        given = self.request.tree or self.request.tarball
+        return tree_key(given) if given else self.base.name
+
+    @property
+    def folder(self) -> Path:
+        return self.layout.variant(self.key, UNPATCHED if self.request.unpatched else PATCHED)
+
+    def series(self) -> Series:
+        return load_series(self.layout.patches, self.base.name, self.request.topic)
+
+    def profile(self) -> kconfig.Profile:
+        name = self.request.profile
+        if name not in self.profiles:
+            raise UsageError(f"no profile {name}; there is: {', '.join(self.profiles)}")
+        return self.profiles[name]
+
+    def base_commit(self) -> tuple[Path, str]:
+        """The repository that holds the base, and the base's commit in it."""
+        if self.request.tree:
+            tree = open_tree(self.request.tree)
+            return tree.path, apply.recorded_base(tree) or tree.head()
+        if self.request.tarball:
+            src = source.from_tarball(self.request.tarball)
+        else:
+            src = source.from_package(
+                self.base,
+                self.layout.cache,
+                update=self.request.update,
+                offline=self.request.offline,
+            )
+        repository = self.layout.repository
+        with locked(self.layout.cache, "the kernel repository"):
+            return repository, import_tarball(src, repository)
+
+    def apply(self) -> tuple[Tree, apply.ApplyResult | None]:
+        """The tree with the series; or as it is, for an unpatched kernel."""
+        repository, commit = self.base_commit()
+        if self.request.unpatched:
+            tree = managed_tree(repository, self.folder / "tree", commit)
+            if tree.head() != commit:
+                tree.git("reset", "-q", "--hard", commit).require(TreeError, "cannot update")
+            return tree, None
+        series = self.series()
+        if self.request.tree:
+            tree = open_tree(self.request.tree)
+        else:
+            tree = managed_tree(repository, self.folder / "tree", commit)
+        result = apply.apply_series(
+            tree,
+            series,
+            commit,
+            carry_on=self.request.carry_on,
+            repeat=self.request.repeat,
+        )
+        return tree, result
+
+    def configure(self) -> tuple[Tree, kconfig.Config]:
+        tree, _ = self.apply()
+        return tree, self._configure(tree)
+
+    def _configure(self, tree: Tree) -> kconfig.Config:
+        extra = self.base.kconfig
+        fragments = kconfig.fragment_paths(self.layout.kconfig, self.profile(), extra)
+        tools = build.toolchain(self.folder)
+        out = self.folder / self.profile().name
+        return kconfig.configure(tree.path, out, fragments, make_args=tools.make_args)
+
+    def build(self) -> Kernel:
+        tree, _ = self.apply()
+        config = self._configure(tree)
+        profile = self.profile()
+        made = build.build_kernel(
+            tree,
+            self.folder / profile.name,
+            config.digest,
+            build.toolchain(self.folder),
+            jobs=self.jobs,
+            expected=profile.objects,
+        )
+        return Kernel(tree, config, made, profile, self.folder)
+
+    @property
+    def jobs(self) -> int:
+        return self.request.jobs or build.default_jobs()
+
+    def build_tests(self, kernel: Kernel) -> testbuild.TestBuild:
+        return testbuild.build_tests(
+            kernel.tree.path,
+            kernel.build.vmlinux,
+            self.layout.selftests,
+            self.tests_folder(),
+            self.folder / "tools",
+            jobs=self.jobs,
+            inputs=kernel.build.fingerprint,
+        )
+
+    def tests_folder(self) -> Path:
+        return self.folder / self.profile().name / "selftests"
+
+    def guest(self, kernel: Kernel, run: str, *, allow_kvm: bool = True) -> Guest:
+        """A guest for this kernel; run names the folder of its logs."""
+        profile = kernel.profile
+        return Guest(
+            image=kernel.build.image,
+            folder=self.folder / profile.name / "runs" / run,
+            cpus=profile.cpus,
+            memory=profile.memory,
+            kvm=allow_kvm and kvm.usable(kernel.build.image, self.layout.cache),
+            cmdline=profile.cmdline,
+            boot_timeout=120 * profile.slowness,
+            run_timeout=1800 * profile.slowness,
+            quiet_timeout=240 * profile.slowness,
+        )

@@ -1,0 +1,147 @@
+"""What people read at the end: errors, applied patches, results, splats."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bpftcp import benchdata, results
+from bpftcp.apply import ApplyResult
+from bpftcp.bench import Subject
+from bpftcp.benchdata import Column
+from bpftcp.boot import GuestResult, Outcome
+from bpftcp.console import Splat
+from bpftcp.decode import decode
+from bpftcp.errors import ExitCode, KbuildError
+from bpftcp.pipeline import Kernel
+from bpftcp.progress import say
+from bpftcp.results import Status
+from bpftcp.selftests import Report
+from bpftcp.tree import Tree
+
+SPLAT_LINES = 60
+"""Lines of a splat that are shown; all of it is in the log."""
+
+_STYLE = {
+    Status.PASSED: "green",
+    Status.FAILED: "bold red",
+    Status.SKIPPED: "yellow",
+    Status.LOST: "bold magenta",
+}
+
+
+def print_error(error: KbuildError, repeat: str) -> None:
+    """Stage, sentence, the lines that matter, the log and the command to repeat it."""
+    say(f"{error.stage}: {error.message}")
+    for line in error.excerpt:
+        say(f"    {line}")
+    if error.log:
+        say(f"  log:    {error.log}")
+    say(f"  repeat: {error.repeat or repeat}")
+
+
+def print_applied(tree: Tree, result: ApplyResult) -> None:
+    """One line for each patch, as in a cover letter's summary."""
+    for patch in result.applied:
+        print(f"{patch.how:8} {patch.name}")
+    print(f"{tree.path}: {tree.version()} with {len(result.applied)} patches")
+
+
+def _stdout() -> Console:
+    """stdout; where it is no terminal, wide enough that nothing is cut off."""
+    out = Console(highlight=False, soft_wrap=True)
+    return out if out.is_terminal else Console(highlight=False, soft_wrap=True, width=240)
+
+
+def print_results(report: Report, kernel: Kernel) -> None:
+    """A table of all results on stdout, the details of what did not pass, a summary line."""
+    out = _stdout()
+    table = Table(box=None, pad_edge=False)
+    table.add_column("test")
+    table.add_column("result")
+    for result in report.results:
+        table.add_row(result.name, Text(result.status.value, style=_STYLE[result.status]))
+    out.print(table)
+    for result in report.results:
+        if result.status in (Status.FAILED, Status.LOST):
+            out.print(f"\n{result.name}: {result.status.value}", style="bold", markup=False)
+            for line in result.detail[-30:]:
+                out.print(f"    {line}", markup=False)
+    boot = report.guest.boot_seconds
+    came_up = f"first test after {boot:.1f} s" if boot else "never came up"
+    out.print(f"\nkernel {kernel.build.version} {kernel.profile.name}: {came_up}", markup=False)
+    out.print(results.summary(report.results), markup=False)
+
+
+def print_bench(
+    columns: Sequence[Column], subjects: Sequence[Subject], base: str, json: Path | None
+) -> ExitCode:
+    """The benchmark's table, and whether the idle series is above the unpatched kernel."""
+    _stdout().print(benchdata.make_table(columns))
+    if json:
+        facts: dict[str, object] = {
+            "base": base,
+            "kernels": {
+                s.name: {
+                    "version": s.kernel.build.version,
+                    "config": s.kernel.config.digest,
+                    "build": s.kernel.build.fingerprint,
+                }
+                for s in subjects
+            },
+        }
+        json.write_text(benchdata.to_json(columns, facts), encoding="utf-8")
+    worse = benchdata.regressions(columns)
+    for row in worse:
+        say(f"bench: patched and idle is above unpatched in {row}")
+    return ExitCode.FAILED if worse else ExitCode.PASSED
+
+
+def print_crash(guest: GuestResult, splats: Sequence[Splat], kernel: Kernel) -> bool:
+    """Show splats, decoded, and how the guest ended; False where there is nothing to show."""
+    for splat in splats:
+        say(f"\n{splat.kind.value}: {splat.title}")
+        say(f"  {guest.console_log}:{splat.line_number}  [{splat.fingerprint}]")
+        for line in decode(splat.lines[:SPLAT_LINES], kernel.build.vmlinux, kernel.tree.path):
+            say(f"    {line}")
+    ended = {
+        Outcome.DIED: "the guest died",
+        Outcome.HUNG: "the guest hung: no sign of life",
+        Outcome.TIMEOUT: "the guest did not end in time",
+    }.get(guest.outcome)
+    if ended:
+        say(f"\nboot: {ended}")
+    if not splats and not ended:
+        return False
+    say(f"  log:    {guest.console_log}")
+    say(f"  repeat: {guest.command}")
+    return True
+
+
+def write_files(
+    report: Report, kernel: Kernel, base: str, json: Path | None, junit: Path | None
+) -> None:
+    """The machine-readable results, where asked for."""
+    facts: dict[str, object] = {
+        "base": base,
+        "kernel": kernel.build.version,
+        "profile": kernel.profile.name,
+        "config": kernel.config.digest,
+        "build": kernel.build.fingerprint,
+        "boot_seconds": report.guest.boot_seconds,
+        "seconds": report.guest.seconds,
+        "guest": report.guest.outcome.value,
+        "splats": [
+            {"kind": s.kind.value, "title": s.title, "fingerprint": s.fingerprint}
+            for s in report.splats
+        ],
+    }
+    if json:
+        results.write_json(json, report.results, facts)
+    if junit:
+        properties = {k: str(facts[k]) for k in ("base", "kernel", "profile", "guest")}
+        results.write_junit(junit, report.results, properties)

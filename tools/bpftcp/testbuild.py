@@ -1,0 +1,145 @@
+"""Build the selftests: a slim test_progs, KTAP programs, benchmark programs, bpftool."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from bpftcp import proc
+from bpftcp.compilerlog import first_error
+from bpftcp.errors import BuildError, UsageError
+from bpftcp.progress import stage
+
+MAKEFILE = Path(__file__).with_name("slim.mk")
+TREE_TESTS = "test_progs.tests"
+KTAP_TESTS = "ktap.tests"
+_STEP = re.compile(r"^  [A-Z]+ +(\S+)")
+_FUNCTION = re.compile(r"^void (?:serial_)?test_(\w+)\((?:void)?\)", re.M)
+_STARTS_SUBTEST = re.compile(r'test__start_subtest(?:_with_desc)?\(\s*"([^"%]+)"')
+
+
+@dataclass(frozen=True)
+class TestBuild:
+    """Selftests that were built. tests: of test_progs; ktap: programs that speak KTAP."""
+
+    __test__ = False  # not for pytest to collect
+
+    out: Path
+    bpftool: Path
+    tests: tuple[str, ...]
+    ktap: tuple[str, ...]
+
+    @property
+    def test_progs(self) -> Path:
+        return self.out / "test_progs"
+
+    def bench(self, name: str) -> Path:
+        return self.out / "bench" / name
+
+    def program(self, ktap: str) -> Path:
+        return self.out / "ktap" / ktap
+
+
+def read_list(path: Path) -> list[str]:
+    """Names in a list file, one a line, # begins a comment."""
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [name for line in lines if (name := line.partition("#")[0].strip())]
+
+
+def list_files(selftests: Path) -> list[str]:
+    """Files of prog_tests/ that are built: ours, then those named of the tree's."""
+    ours = sorted(p.stem for p in (selftests / "bpf/prog_tests").glob("*.c"))
+    named = read_list(selftests / "bpf" / TREE_TESTS)
+    return [*ours, *(name for name in named if name not in ours)]
+
+
+def ktap_programs(tree: Path, selftests: Path) -> list[str]:
+    """KTAP programs of the list file that this tree has."""
+    names = read_list(selftests / KTAP_TESTS)
+    return [n for n in names if (tree / "tools/testing/selftests" / f"{n}.c").is_file()]
+
+
+def tests_in_sources(tree: Path, selftests: Path) -> dict[str, list[str]]:
+    """Tests of all files that are built, with the subtests that the source names.
+
+    Subtests whose names are put together at run time are only known after a run.
+    Raises UsageError for a file that is nowhere.
+    """
+    found: dict[str, list[str]] = {}
+    for name in list_files(selftests):
+        path = _find_file(tree, selftests, name)
+        text = path.read_text(encoding="utf-8", errors="replace")
+        functions = list(_FUNCTION.finditer(text))
+        for function in functions:
+            # Subtests are started anywhere in the file; only one test's file tells whose.
+            subtests = _STARTS_SUBTEST.findall(text) if len(functions) == 1 else []
+            found[function[1]] = list(dict.fromkeys(subtests))
+    return found
+
+
+def _find_file(tree: Path, selftests: Path, name: str) -> Path:
+    for folder in (selftests / "bpf", tree / "tools/testing/selftests/bpf"):
+        path = folder / "prog_tests" / f"{name}.c"
+        if path.is_file():
+            return path
+    raise UsageError(f"selftests/bpf/{TREE_TESTS} names {name}, which this tree has not")
+
+
+def build_tests(
+    tree: Path, vmlinux: Path, selftests: Path, out: Path, host: Path, *, jobs: int, inputs: str
+) -> TestBuild:
+    """Build what the chosen tests need. host: folder of bpftool and libbpf, shared by builds.
+
+    inputs: fingerprint of the kernel, so that nothing is looked at when nothing changed.
+    Raises BuildError with the first error, UsageError for a test that is nowhere.
+    """
+    tests = tests_in_sources(tree, selftests)
+    benches = sorted(p.stem for p in (selftests / "bpf/bench").glob("*.c") if ".bpf" not in p.name)
+    ktap = ktap_programs(tree, selftests)
+    result = TestBuild(out, host / "bpftool/bpftool", tuple(tests), tuple(ktap))
+    stamp = out / "bpftcp-tests.sha256"
+    wanted = _digest(selftests, inputs)
+    if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
+        return result
+    out.mkdir(parents=True, exist_ok=True)
+    log = out / "selftests.log"
+    log.unlink(missing_ok=True)
+    argv = [
+        "make", "-f", str(MAKEFILE), f"-j{jobs}", f"TREE={tree}", f"VMLINUX={vmlinux}",
+        f"OURS={selftests / 'bpf'}", f"OUT={out}", f"HOST={host}",
+        f"TESTS={' '.join(list_files(selftests))}",
+        f"BENCHES={' '.join(benches)}", f"KTAP={' '.join(ktap)}", "all",
+    ]  # fmt: skip
+    done = 0
+    with stage(f"build selftests for {out.parent.name}") as progress:
+
+        def follow(line: str) -> None:
+            nonlocal done
+            if match := _STEP.match(line):
+                done += 1
+                progress.update(done, None, match[1].rpartition("/")[2])
+
+        env = {"CCACHE_NOHASHDIR": "1", "CCACHE_BASEDIR": str(out.parent.parent)}
+        status = proc.stream(argv, follow, log=log, env=env)
+    if status != 0:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        raise BuildError(
+            "the selftests do not build",
+            repeat=shlex.join(argv),
+            log=log,
+            excerpt=first_error(lines),
+        )
+    stamp.write_text(wanted, encoding="utf-8")
+    return result
+
+
+def _digest(selftests: Path, inputs: str) -> str:
+    digest = hashlib.sha256(inputs.encode() + MAKEFILE.read_bytes())
+    for path in sorted(p for p in selftests.rglob("*") if p.is_file()):
+        digest.update(str(path.relative_to(selftests)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
