@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -53,12 +54,19 @@ class _State:
 
 
 def apply_series(
-    tree: Tree, series: Series, base: str, *, carry_on: bool = False, repeat: str = ""
+    tree: Tree,
+    series: Series,
+    base: str,
+    *,
+    carry_on: bool = False,
+    repeat: str = "",
+    find_blobs: Callable[[], None] = lambda: None,
 ) -> ApplyResult:
     """Bring the tree from base to base plus series.
 
     carry_on takes the commits that the user made on top of the last good patch as the
-    resolution of the next one. repeat is the command line to name in messages.
+    resolution of the next one. repeat is the command line to name in messages. find_blobs
+    is called before a 3-way merge whose common ancestor the repository does not have.
     Raises TreeError before anything is touched where the tree holds other work, and
     ApplyError with the tree at the last good patch.
     """
@@ -80,21 +88,28 @@ def apply_series(
     _refuse_foreign_work(tree, state, repeat)
     if not tree.managed:
         _switch_to_our_branch(tree, recorded)
-    return _rebuild(tree, series, base, keep, state.head, repeat)
+    return _rebuild(tree, series, base, keep, repeat, find_blobs)
 
 
 def _rebuild(
-    tree: Tree, series: Series, base: str, keep: tuple[Applied, ...], was: str, repeat: str
+    tree: Tree,
+    series: Series,
+    base: str,
+    keep: tuple[Applied, ...],
+    repeat: str,
+    find_blobs: Callable[[], None],
 ) -> ApplyResult:
     start = keep[-1].commit if keep else base
     if tree.head() != start:
-        tree.git("reset", "-q", "--hard", start).require(TreeError, f"cannot go back from {was}")
+        tree.git("reset", "-q", "--hard", start).require(
+            TreeError, f"cannot go back to {start[:12]}"
+        )
     applied = list(_kept(keep))
     _save(tree, _State(base, tuple(applied)))
     with stage(f"apply {len(series.patches) - len(keep)} patches to {series.base}") as progress:
         for number, patch in enumerate(series.patches[len(keep) :], len(keep) + 1):
             progress.update(number - 1, len(series.patches), patch.name)
-            how = _apply_one(tree, patch, repeat)
+            how = _apply_one(tree, patch, repeat, find_blobs)
             applied.append(Applied(patch.name, patch.digest, tree.head(), how))
             _save(tree, _State(base, tuple(applied)))
             say(f"  {how:7} {patch.name}")
@@ -116,23 +131,21 @@ def _still_right(series: Series, state: _State, base: str) -> tuple[Applied, ...
     return tuple(keep)
 
 
-def _apply_one(tree: Tree, patch: Patch, repeat: str) -> str:
+def _apply_one(tree: Tree, patch: Patch, repeat: str, find_blobs: Callable[[], None]) -> str:
     check = tree.git("apply", "--check", "--verbose", patch.path)
     # Whatever hooks, signing and merging the user has configured is not for these commits.
-    quiet = (
-        "-c",
-        "core.hooksPath=/dev/null",
-        "-c",
-        "commit.gpgSign=false",
-        "-c",
-        "am.threeWay=false",
-    )
+    settings = ("core.hooksPath=/dev/null", "commit.gpgSign=false", "am.threeWay=false")
+    quiet = [word for setting in settings for word in ("-c", setting)]
     am = (*quiet, "am", "-q", "--committer-date-is-author-date", "--keep-non-patch")
     clean = tree.git(*am, patch.path)
     if clean.ok:
         return "offset" if re.search(r"\(offset -?\d+ lines?\)", check.output) else "clean"
     tree.git("am", "--abort")
     merged = tree.git(*am, "-3", patch.path)
+    if not merged.ok and "lacks the necessary blobs" in merged.output:
+        tree.git("am", "--abort")
+        find_blobs()
+        merged = tree.git(*am, "-3", patch.path)
     if merged.ok:
         return "3-way"
     conflicts = tree.git("diff", "--name-only", "--diff-filter=U").output.split()

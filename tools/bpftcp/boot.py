@@ -8,8 +8,10 @@ its own and never the result of the command.
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -165,18 +167,20 @@ def interactive(guest: Guest) -> int:
     guest.folder.mkdir(parents=True, exist_ok=True)
     argv = vng_argv(guest, None)
     path = {"PATH": f"{Path(argv[0]).parent}:{proc.environment()['PATH']}"}
-    # The guest's shell needs our terminal: it stays in our session, Ctrl-C is the guest's.
-    child = subprocess.Popen(argv, env=proc.environment(path))
+    # A process group of its own, in the foreground of our terminal: Ctrl-C is the guest's,
+    # and one signal ends all of it when we have to go.
+    terminal = sys.stdin.isatty()
+    child = subprocess.Popen(argv, env=proc.environment(path), process_group=0, text=True)
+    old = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
     try:
-        while True:
-            try:
-                return child.wait()
-            except KeyboardInterrupt:
-                continue
+        if terminal:
+            os.tcsetpgrp(0, child.pid)
+        return child.wait()
     finally:
-        if child.poll() is None:
-            child.terminate()
-            child.wait()
+        if terminal:
+            os.tcsetpgrp(0, os.getpgrp())
+        signal.signal(signal.SIGTTOU, old)
+        proc.end_group(child)
 
 
 def _read_output(

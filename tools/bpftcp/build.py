@@ -152,6 +152,9 @@ def build_kernel(
     )
     if not (build.image.is_file() and build.vmlinux.is_file()):
         raise BuildError("make ended well but left no kernel", repeat=reproduce, log=log)
+    if fingerprint(tree, config_digest, tools) != wanted:
+        # Files were changed while make read them: this is no build of either state.
+        return build_kernel(tree, out, config_digest, tools, jobs=jobs, expected=expected)
     record = {k: v for k, v in asdict(build).items() if k != "out"}
     (out / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
     return build

@@ -36,7 +36,8 @@ def _guarded(program: str, parser: argparse.ArgumentParser, argv: Sequence[str])
         with proc.interruptible():
             pipeline = _pipeline(args)
             command: Command = args.command
-            with locked(pipeline.layout.work / pipeline.key, pipeline.key):
+            profile = pipeline.request.profile
+            with locked(pipeline.layout.work / pipeline.key, profile):
                 return command(pipeline, args)
     except KbuildError as e:
         report.print_error(e, repeat)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from bpftcp.progress import stage
 
 _SET = re.compile(r"CONFIG_(\w+)=(.*)")
 _UNSET = re.compile(r"# CONFIG_(\w+) is not set")
+_VALUE = re.compile(r"""[ymn]|-?\d+|0[xX][0-9a-fA-F]+|"(?:[^"\\]|\\.)*\"""")
+_KEYS = {"extends", "fragments", "cpus", "memory", "cmdline", "slowness", "objects"}
 
 
 @dataclass(frozen=True)
@@ -55,22 +58,29 @@ def load_profiles(folder: Path) -> dict[str, Profile]:
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
         return {name: _profile(name, data) for name in data}
-    except (FileNotFoundError, tomllib.TOMLDecodeError, KeyError, TypeError) as e:
+    except KeyError as e:
+        raise UsageError(f"{path}: {e} is missing") from e
+    except (FileNotFoundError, ValueError, TypeError) as e:
         raise UsageError(f"{path}: {e}") from e
 
 
 def _profile(name: str, data: dict[str, dict[str, object]]) -> Profile:
+    if not isinstance(data[name], dict):
+        raise TypeError(f"{name} is no table")
+    if unknown := set(data[name]) - _KEYS:
+        raise ValueError(f"{name} has unknown keys: {', '.join(sorted(unknown))}")
     merged: dict[str, object] = {}
     fragments: list[str] = []
     chain = [name]
     while (parent := data[chain[-1]].get("extends")) is not None:
         if parent in chain:
-            raise KeyError(f"{name} extends itself")
+            raise ValueError(f"{name} extends itself")
         chain.append(str(parent))
     for link in reversed(chain):
         merged.update(data[link])
         own = data[link].get("fragments", [])
-        assert isinstance(own, list)
+        if not isinstance(own, list):
+            raise TypeError(f"fragments of {link} must be a list")
         fragments += own
     return Profile(
         name=name,
@@ -102,7 +112,7 @@ def read_fragment(path: Path) -> list[Wanted]:
             wanted = Wanted(match[1], "n", where)
         elif not line or line.startswith("#"):
             continue
-        elif match := _SET.fullmatch(line):
+        elif (match := _SET.fullmatch(line)) and _VALUE.fullmatch(match[2]):
             wanted = Wanted(match[1], match[2], where)
         else:
             raise ConfigError(f"{where}: neither CONFIG_X=value nor a comment: {line}")
@@ -127,28 +137,39 @@ def read_config(path: Path) -> dict[str, str]:
 
 
 def configure(
-    tree: Path, out: Path, fragments: Sequence[Path], *, make_args: Sequence[str] = ()
+    tree: Path,
+    out: Path,
+    fragments: Sequence[Path],
+    *,
+    make_args: Sequence[str] = (),
+    log: Path | None = None,
 ) -> Config:
     """Make out/.config of the fragments on top of allnoconfig, and verify every symbol.
 
     The file is only touched when it changes, so that nothing is built again for nothing.
+    log: make's output (out/config.log).
     Raises ConfigError, naming each symbol that did not take and why.
     """
     wanted = merge(fragments)
+    # make runs in the tree: a relative path would be one below it.
+    tree, out = tree.resolve(), out.resolve()
+    log = log.resolve() if log else out / "config.log"
     out.mkdir(parents=True, exist_ok=True)
     seed = out / "fragments.config"
     lines = (f"CONFIG_{w.symbol}={w.value}\n" for w in wanted.values())
     seed.write_text("".join(lines), encoding="utf-8")
     target = out / ".config"
-    _make_config(tree, out, seed, make_args)
-    _verify(tree, target, wanted)
+    repeat = _make_config(tree, out, seed, make_args, log)
+    _verify(tree, target, wanted, repeat, log)
     return Config(target, _digest(target), len(read_config(target)))
 
 
-def _make_config(tree: Path, out: Path, seed: Path, make_args: Sequence[str]) -> None:
-    """Run allnoconfig with the seed, away from the .config that make compares dates with."""
+def _make_config(tree: Path, out: Path, seed: Path, make_args: Sequence[str], log: Path) -> str:
+    """Run allnoconfig with the seed, away from the .config that make compares dates with.
+
+    Returns the command.
+    """
     target = out / ".config"
-    log = out / "config.log"
     work = out / "config.work"
     work.mkdir(exist_ok=True)
     argv = [
@@ -161,13 +182,14 @@ def _make_config(tree: Path, out: Path, seed: Path, make_args: Sequence[str]) ->
     if not done.ok or not (work / "new").exists():
         raise ConfigError(
             "make allnoconfig failed",
-            repeat=" ".join(argv),
+            repeat=shlex.join(argv),
             log=log,
             excerpt=done.output.splitlines()[-8:],
         )
     new = (work / "new").read_text(encoding="utf-8")
     if not target.exists() or target.read_text(encoding="utf-8") != new:
         (work / "new").replace(target)
+    return shlex.join(argv)
 
 
 def _digest(config: Path) -> str:
@@ -176,7 +198,7 @@ def _digest(config: Path) -> str:
     return hashlib.sha256("\n".join(symbols).encode()).hexdigest()
 
 
-def _verify(tree: Path, target: Path, wanted: dict[str, Wanted]) -> None:
+def _verify(tree: Path, target: Path, wanted: dict[str, Wanted], repeat: str, log: Path) -> None:
     have = read_config(target)
     wrong = [w for w in wanted.values() if have.get(w.symbol, "n") != w.value]
     if not wrong:
@@ -189,7 +211,7 @@ def _verify(tree: Path, target: Path, wanted: dict[str, Wanted]) -> None:
         lines.append(f"CONFIG_{w.symbol}: wanted {w.value}, got {got} ({w.where}): {why}")
     raise ConfigError(
         f"{len(wrong)} config symbol{'s' if len(wrong) > 1 else ''} did not take",
-        repeat=f"grep -n {wrong[0].symbol} {target}",
-        log=target.parent / "config.log",
+        repeat=repeat,
+        log=log,
         excerpt=lines,
     )

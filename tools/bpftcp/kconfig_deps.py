@@ -14,6 +14,8 @@ from pathlib import Path
 
 SRCARCH = "x86"
 _TYPES = ("bool", "tristate", "string", "hex", "int")
+_QUOTED = r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')"""
+_COMMENT = re.compile(rf"""((?:{_QUOTED}|[^"'#])*)#.*""")
 _TOKEN = re.compile(
     r"""\s*(&&|\|\||!=|<=|>=|[!=<>()]|"[^"]*"|'[^']*'|\$\((?:[^()]|\([^()]*\))*\)|[\w.-]+)"""
 )
@@ -21,12 +23,27 @@ _TOKEN = re.compile(
 
 @dataclass
 class Definition:
-    """One `config` block: conditions that must hold, and of its prompt (None: no prompt)."""
+    """One `config` block: what it depends on, and whether and when its prompt is shown."""
 
     depends: list[str] = field(default_factory=list)
-    prompt: str | None = None
+    visible: list[str] = field(default_factory=list)
+    """Conditions of the prompt: its own, and `visible if` of the menus around it."""
     prompted: bool = False
     choice: int | None = None
+    type: str = ""
+    ranges: list[tuple[str, str]] = field(default_factory=list)
+    """Lowest and highest value, and the condition under which they bind."""
+
+
+@dataclass
+class _Block:
+    """What a menu, if or choice asks of everything in it."""
+
+    depends: list[str] = field(default_factory=list)
+    visible: list[str] = field(default_factory=list)
+
+    def copy(self) -> _Block:
+        return _Block(list(self.depends), list(self.visible))
 
 
 @dataclass
@@ -41,7 +58,7 @@ class Model:
 def read_tree(tree: Path) -> Model:
     """Read the tree's Kconfig from the top, as for x86."""
     model = Model()
-    _Reader(tree, model).read(tree / "Kconfig", [])
+    _Reader(tree, model).read(tree / "Kconfig", _Block())
     return model
 
 
@@ -52,53 +69,65 @@ class _Reader:
         self._choice: int | None = None
         self._choices = 0
 
-    def read(self, path: Path, context: list[str]) -> None:
+    def read(self, path: Path, context: _Block) -> None:
         """One file; context: conditions of the menus and ifs around it."""
-        stack: list[list[str]] = [context]
+        stack = [context]
         current: Definition | None = None
+        target = context
         symbol = ""
         for line in _logical_lines(path):
             word, _, rest = line.partition(" ")
             rest = rest.strip()
             if word in ("config", "menuconfig"):
                 symbol = rest
-                current = Definition(depends=list(stack[-1]), choice=self._choice)
+                around = stack[-1].copy()
+                current = Definition(around.depends, around.visible, choice=self._choice)
                 self._model.definitions.setdefault(symbol, []).append(current)
                 if self._choice is not None:
                     self._model.choices[self._choice].append(symbol)
-            elif word == "choice":
-                self._choices += 1
-                self._choice = self._choices
-                self._model.choices[self._choice] = []
-                stack.append(list(stack[-1]))
+            elif word in ("choice", "menu", "if"):
+                target = stack[-1].copy()
+                stack.append(target)
                 current = None
-            elif word in ("menu", "if"):
-                stack.append([*stack[-1], rest] if word == "if" else list(stack[-1]))
-                current = None
+                if word == "if":
+                    target.depends.append(rest)
+                elif word == "choice":
+                    self._choices += 1
+                    self._choice = self._choices
+                    self._model.choices[self._choice] = []
             elif word in ("endmenu", "endif", "endchoice"):
                 if len(stack) > 1:
                     stack.pop()
                 if word == "endchoice":
                     self._choice = None
-                current = None
+                current, target = None, stack[-1]
             elif word in ("source", "rsource", "osource", "orsource"):
                 current = None
                 for file in self._resolve(rest, path if "rs" in word else self._tree / "x"):
-                    self.read(file, list(stack[-1]))
+                    self.read(file, stack[-1].copy())
             elif word == "comment":
-                current = None
-                symbol = ""
+                current, target = None, _Block()
             elif word == "depends" and rest.startswith("on "):
-                (current.depends if current else stack[-1]).append(rest[3:].strip())
+                (current or target).depends.append(_conditional(rest[3:]))
+            elif word == "visible" and rest.startswith("if "):
+                target.visible.append(rest[3:])
             elif current is not None:
                 self._attribute(symbol, current, word, rest)
+            elif word == "prompt" and (condition := _split_if(rest)[2]):
+                target.visible.append(condition)
 
     def _attribute(self, symbol: str, current: Definition, word: str, rest: str) -> None:
         text, _, condition = _split_if(rest)
+        if word in _TYPES or word.startswith("def_"):
+            current.type = word.removeprefix("def_")
         if (word in _TYPES or word == "prompt") and text:
             current.prompted = True
-            current.prompt = condition or None
-        elif word in ("select", "imply") and word == "select":
+            if condition:
+                current.visible.append(condition)
+        elif word == "range":
+            bounds, _, condition = rest.partition(" if ")
+            current.ranges.append((bounds.strip(), condition))
+        elif word == "select":
             self._model.selects.setdefault(text, []).append((symbol, condition))
 
     def _resolve(self, text: str, origin: Path) -> Iterator[Path]:
@@ -131,14 +160,22 @@ def _logical_lines(path: Path) -> Iterator[str]:
         if line in ("help", "---help---"):
             in_help, help_indent = True, None
             continue
-        if line and not line.startswith("#"):
+        if "#" in line and (match := _COMMENT.match(line)):
+            line = match[1].rstrip()
+        if line:
             yield re.sub(r"\s+", " ", line)
 
 
 def _split_if(rest: str) -> tuple[str, str, str]:
     """`"text" if COND` or `SYMBOL if COND`: text, separator, condition."""
-    match = re.match(r"""("[^"]*"|'[^']*'|[\w.-]+)(\s+if\s+)?(.*)""", rest)
+    match = re.match(rf"({_QUOTED}|[\w.-]+)(\s+if\s+)?(.*)", rest)
     return (match[1], match[2] or "", match[3] if match[2] else "") if match else ("", "", "")
+
+
+def _conditional(expression: str) -> str:
+    """`A if B`, which 7.x knows: A must only hold where B does."""
+    wanted, _, condition = expression.partition(" if ")
+    return f"!({condition}) || ({wanted.strip()})" if condition else expression
 
 
 def explain(model: Model, config: Mapping[str, str], symbol: str, wanted: str) -> str:
@@ -147,65 +184,115 @@ def explain(model: Model, config: Mapping[str, str], symbol: str, wanted: str) -
     if not definitions:
         return "no such symbol in this kernel"
     if wanted == "n":
-        by = [
-            who
-            for who, condition in model.selects.get(symbol, [])
-            if config.get(who, "n") != "n" and evaluate(condition, config) is not False
-        ]
-        if by:
-            return f"selected by {', '.join(sorted(by)[:3])}"
-        return _prompt_problem(definitions, config) or "it is on by default and stays so"
+        return _why_on(model, config, symbol, definitions)
+    if wanted == "m" and not any(d.type == "tristate" for d in definitions):
+        return "it is no tristate: only y or n"
+    if wanted == "m" and config.get("MODULES", "n") == "n":
+        return "m needs MODULES (=n)"
     reasons = [_unmet(d, config) for d in definitions]
     if all(reasons):
-        return "; or ".join(dict.fromkeys(filter(None, reasons)))
+        return "; or ".join(dict.fromkeys(reasons))
     if problem := _prompt_problem(definitions, config):
         return problem
-    for definition in definitions:
-        chosen = [
-            s
-            for s in model.choices.get(definition.choice or 0, [])
-            if s != symbol and config.get(s) == "y"
-        ]
-        if chosen:
-            return f"one of a choice, and {chosen[0]} is chosen"
-    return "its dependencies are met: is the value in its range?"
+    met = [d for d, reason in zip(definitions, reasons, strict=True) if not reason]
+    if unknown := _unknown(met, config):
+        return f"depends on {unknown}, which only make can tell"
+    if chosen := _chosen(model, config, symbol, definitions):
+        return f"one of a choice, and {chosen} is chosen"
+    for definition in met:
+        for bounds, condition in definition.ranges:
+            if evaluate(condition, config) is not False:
+                return f"its range is {' to '.join(config.get(b, b) for b in bounds.split())}"
+    modular = [p for d in met for e in d.depends for p in _conjuncts(e) if config.get(p) == "m"]
+    if modular:
+        return f"no more than m, for {modular[0]} (=m)"
+    return "its dependencies are met"
+
+
+def _why_on(
+    model: Model, config: Mapping[str, str], symbol: str, definitions: list[Definition]
+) -> str:
+    by = [
+        who
+        for who, condition in model.selects.get(symbol, [])
+        if config.get(who, "n") != "n" and evaluate(condition, config) is not False
+    ]
+    if by:
+        return f"selected by {', '.join(sorted(set(by))[:3])}"
+    if not any(d.prompted for d in definitions):
+        return "it has no prompt, and is on by default"
+    if problem := _prompt_problem(definitions, config):
+        return f"on by default, and {problem}"
+    if any(d.choice is not None for d in definitions):
+        return "one of a choice: another one must be set to y"
+    return "it is on by default and stays so"
+
+
+def _chosen(
+    model: Model, config: Mapping[str, str], symbol: str, definitions: list[Definition]
+) -> str:
+    rivals = (s for d in definitions for s in model.choices.get(d.choice or 0, []))
+    return next((s for s in rivals if s != symbol and config.get(s) == "y"), "")
 
 
 def _prompt_problem(definitions: list[Definition], config: Mapping[str, str]) -> str:
     prompted = [d for d in definitions if d.prompted]
     if not prompted:
-        return "it has no prompt: only another symbol can select it"
-    hidden = [d.prompt for d in prompted if d.prompt and evaluate(d.prompt, config) is False]
-    if len(hidden) == len(prompted):
-        return f"it is only visible with {', '.join(_leaves(hidden[0] or '', config))}"
+        by = "only another symbol can select it"
+        if definitions[0].type in ("string", "int", "hex"):
+            by = "its value is always the default"
+        return f"it has no prompt: {by}"
+    hidden = [_false_parts(d.visible, config) for d in prompted]
+    if all(hidden):
+        return f"it is only visible with {', '.join(hidden[0])}"
     unmet = [_unmet(d, config) for d in prompted]
     return unmet[0] if all(unmet) else ""
 
 
 def _unmet(definition: Definition, config: Mapping[str, str]) -> str:
     """The parts of a definition's dependencies that do not hold."""
-    parts = []
-    for expression in definition.depends:
-        for part in _conjuncts(expression):
-            if evaluate(part, config) is False:
-                parts += _leaves(part, config)
-    return "needs " + ", ".join(dict.fromkeys(parts)) if parts else ""
+    parts = _false_parts(definition.depends, config)
+    return "needs " + ", ".join(parts) if parts else ""
+
+
+def _false_parts(expressions: list[str], config: Mapping[str, str]) -> list[str]:
+    false = (p for e in expressions for p in _conjuncts(e) if evaluate(p, config) is False)
+    return list(dict.fromkeys(leaf for part in false for leaf in _leaves(part, config)))
+
+
+def _unknown(definitions: list[Definition], config: Mapping[str, str]) -> str:
+    """Macros in the way of every one of the definitions; "" where one has none."""
+    parts: list[str] = []
+    for definition in definitions:
+        expressions = [*definition.depends, *definition.visible]
+        own = [p for e in expressions for p in _conjuncts(e) if evaluate(p, config) is None]
+        if not own:
+            return ""
+        parts += own
+    return ", ".join(dict.fromkeys(parts))
 
 
 def _conjuncts(expression: str) -> list[str]:
-    """Split at the && of the top level."""
+    """Split at the && of the top level, unless a || there binds looser."""
     depth = 0
     parts = [""]
     for token in _tokens(expression):
         depth += {"(": 1, ")": -1}.get(token, 0)
+        if token == "||" and depth == 0:
+            return [_tidy(expression)]
         if token == "&&" and depth == 0:
             parts.append("")
         else:
             parts[-1] += f" {token}"
-    text = [re.sub(r"(?<=[!(]) | (?=\))", "", part.strip()) for part in parts]
+    text = [_tidy(part) for part in parts]
     if len(text) == 1 and text[0].startswith("(") and _closes_at_end(text[0]):
         return _conjuncts(text[0][1:-1])
     return text
+
+
+def _tidy(expression: str) -> str:
+    spaced = " ".join(_tokens(expression))
+    return re.sub(r"(?<=[!(]) | (?=\))", "", spaced)
 
 
 def _closes_at_end(text: str) -> bool:
@@ -218,12 +305,14 @@ def _closes_at_end(text: str) -> bool:
 
 
 def _leaves(part: str, config: Mapping[str, str]) -> list[str]:
+    if part == "m":
+        part = "MODULES"
     if re.fullmatch(r"\w+", part):
         return [f"{part} (={config.get(part, 'n')})"]
     values = {
         token: config.get(token, "n")
         for token in _tokens(part)
-        if re.fullmatch(r"[A-Z]\w*", token) and not token.isdigit()
+        if re.fullmatch(r"[A-Z0-9]*[A-Z]\w*", token)
     }
     shown = ", ".join(f"{k}={v}" for k, v in values.items())
     if part.startswith("(") and _closes_at_end(part):
@@ -282,6 +371,8 @@ class _Parser:
             if left is None or right is None:
                 return None
             return _compare(left, operator, right)
+        if token == "m":
+            left = self._value("MODULES")
         return None if left is None else left not in ("n", "")
 
     def _value(self, token: str) -> str | None:
@@ -299,8 +390,9 @@ def _compare(left: str, operator: str, right: str) -> bool | None:
         return left == right
     if operator == "!=":
         return left != right
+    rank = {"n": "0", "m": "1", "y": "2"}
     try:
-        a, b = int(left, 0), int(right, 0)
+        a, b = int(rank.get(left, left), 0), int(rank.get(right, right), 0)
     except ValueError:
         return None
     return {"<": a < b, ">": a > b, "<=": a <= b, ">=": a >= b}[operator]

@@ -112,12 +112,12 @@ def tree_key(tree: Path) -> str:
 
 @contextmanager
 def locked(folder: Path, what: str) -> Iterator[None]:
-    """Hold the folder for this process; others wait and are told so."""
+    """Hold one thing in the folder for this process; others wait and are told so."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as handle:
+    with (folder / f".{what}.lock").open("w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say(f"waiting: another run is working on {what}")
+            say(f"waiting: another run is working on {folder.name}/{what}")
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield

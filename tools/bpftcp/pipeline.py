@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bpftcp import apply, build, kconfig, kvm, source, testbuild
+from bpftcp import build, kconfig, kvm, source, testbuild
+from bpftcp.apply import ApplyResult, apply_series, recorded_base
 from bpftcp.boot import Guest
 from bpftcp.errors import SourceError, TreeError, UsageError
 from bpftcp.fastimport import import_tarball
@@ -90,7 +91,7 @@ class Pipeline:
         """The repository that holds the base, and the base's commit in it."""
         if self.request.tree:
             tree = open_tree(self.request.tree)
-            return tree.path, apply.recorded_base(tree) or tree.head()
+            return tree.path, recorded_base(tree) or tree.head()
         if self.request.tarball:
             src = source.from_tarball(self.request.tarball)
         else:
@@ -101,12 +102,16 @@ class Pipeline:
                 offline=self.request.offline,
             )
         repository = self.layout.repository
-        with locked(self.layout.cache, "the kernel repository"):
+        with locked(self.layout.cache, "import"):
             return repository, import_tarball(src, repository)
 
-    def apply(self) -> tuple[Tree, apply.ApplyResult | None]:
+    def apply(self) -> tuple[Tree, ApplyResult | None]:
         """The tree with the series; or as it is, for an unpatched kernel."""
         repository, commit = self.base_commit()
+        with locked(self.layout.work / self.key, "tree"):
+            return self._apply(repository, commit)
+
+    def _apply(self, repository: Path, commit: str) -> tuple[Tree, ApplyResult | None]:
         if self.request.unpatched:
             tree = managed_tree(repository, self.folder / "tree", commit)
             if tree.head() != commit:
@@ -117,14 +122,22 @@ class Pipeline:
             tree = open_tree(self.request.tree)
         else:
             tree = managed_tree(repository, self.folder / "tree", commit)
-        result = apply.apply_series(
+        result = apply_series(
             tree,
             series,
             commit,
             carry_on=self.request.carry_on,
             repeat=self.request.repeat,
+            find_blobs=self._import_canonical if tree.managed else lambda: None,
         )
         return tree, result
+
+    def _import_canonical(self) -> None:
+        """The source the canonical patches are made against: a 3-way merge starts from it."""
+        default, bases = load_bases(self.layout.patches)
+        if self.base.name != default and not self.request.offline:
+            src = source.from_package(bases[default], self.layout.cache)
+            import_tarball(src, self.layout.repository)
 
     def configure(self) -> tuple[Tree, kconfig.Config]:
         tree, _ = self.apply()

@@ -337,7 +337,7 @@ static struct tcp_opt_cost *attach(const struct setup *setup)
 
 int main(int argc, char **argv)
 {
-	long rr = 5000, mb = 100, conn = 500;
+	long rr = 3000, mb = 30, conn = 300;
 	const struct setup *setup = &setups[0];
 	struct tcp_opt_cost *skel;
 	int c, rounds = 7;

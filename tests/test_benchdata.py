@@ -1,0 +1,81 @@
+"""Evaluation of the benchmark's output."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from bpftcp import benchdata
+from bpftcp.benchdata import Column, parse_rounds, summarise
+from bpftcp.errors import BenchError
+
+
+def output(values: list[float], row: str = "rr/ipv4/lo", setup: str = "none") -> str:
+    lines = [
+        json.dumps({"row": row, "setup": setup, "round": k, "ops": 10, "ns": int(v * 10)})
+        for k, v in enumerate(values)
+    ]
+    return "\n".join(["noise", *lines, json.dumps({"done": setup})])
+
+
+def column(kernel: str, *boots: list[float]) -> Column:
+    return summarise(kernel, "none", [parse_rounds(output(b)) for b in boots])
+
+
+def test_warm_up_does_not_count() -> None:
+    measure = column("series", [99999, 99999, 1000, 1001, 1002]).measures["rr/ipv4/lo"]
+    assert measure.per_op == 1001 and measure.within == pytest.approx(2 / 1001)
+
+
+def test_repeatability_is_between_boots() -> None:
+    measure = column(
+        "series", [0, 0, 1000, 1000, 1000], [0, 0, 1004, 1004, 1004], [0, 0, 1001, 1001, 1001]
+    ).measures["rr/ipv4/lo"]
+    assert (measure.per_op, measure.boots) == (1001, 3)
+    assert measure.spread == pytest.approx(4 / 1001)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"error": "waited"}\n{"done": "none"}',
+        '{"row": "rr/ipv4/lo", "setup": "none", "ops": 1, "ns": 5}',
+        '{"row": "rr/ip',
+        "",
+    ],
+)
+def test_unusable_output(text: str) -> None:
+    with pytest.raises(BenchError):
+        parse_rounds(text)
+
+
+def test_too_few_rounds() -> None:
+    with pytest.raises(BenchError, match="only 4 rounds"):
+        column("series", [1, 1, 1, 1])
+
+
+def test_regressions_only_above_repeatability() -> None:
+    base = column("unpatched", [0, 0, 1000, 1000, 1000], [0, 0, 1001, 1001, 1001])
+    same = column("series", [0, 0, 1001, 1001, 1001])
+    worse = column("series", [0, 0, 1003, 1003, 1003])
+    better = column("series", [0, 0, 900, 900, 900])
+    assert benchdata.regressions([base, same]) == []
+    assert benchdata.regressions([base, better]) == []
+    assert benchdata.regressions([base, worse]) == ["rr/ipv4/lo: +0.250%"]
+
+
+def test_table_and_json() -> None:
+    columns = [
+        column("unpatched", [0, 0, 1000, 1000, 1000]),
+        column("series", [0, 0, 990, 990, 990]),
+    ]
+    out = Console(width=200, record=True, file=io.StringIO())
+    out.print(benchdata.make_table(columns))
+    text = out.export_text()
+    assert "1,000.0" in text and "-10.0 -1.00%" in text and "not cycles" in text
+    data = json.loads(benchdata.to_json(columns, {"base": "7.3"}))
+    assert data["schema"] == 1
+    assert data["columns"][1]["rows"]["rr/ipv4/lo"]["per_op"] == 990
