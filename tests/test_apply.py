@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from bpftcp import apply
 from bpftcp.apply import ApplyResult, apply_series
 from bpftcp.errors import ApplyError, ExitCode, SeriesError, TreeError, UsageError
-from bpftcp.series import load_series
+from bpftcp.series import Patch, load_series
 from bpftcp.tree import BRANCH, Tree, managed_tree, open_tree
 from conftest import FakeKernel, git
 
@@ -133,6 +134,26 @@ def test_continue_refuses_another_commit(two: FakeKernel) -> None:
     two.commit("tcp: unrelated")
     with pytest.raises(TreeError, match="does not resolve"):
         run(two, carry_on=True)
+
+
+def test_interrupted_while_applying(two: FakeKernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed in the middle of git am: the tree is dirty, and that is our own doing."""
+    original = apply._apply_one
+
+    def interrupted(tree: Tree, patch: Patch, *rest: object) -> str:
+        if "line-40" in patch.name:
+            (tree.path / "net/ipv4/tcp.c").write_text("half")
+            (tree.git_dir / "rebase-apply").mkdir()
+            raise KeyboardInterrupt
+        return original(tree, patch, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(apply, "_apply_one", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(two)
+    monkeypatch.undo()
+    (two.tree / ".git/rebase-apply").rmdir()
+    assert [p.how for p in run(two).applied] == ["kept", "clean"]
+    assert (text(two, 10), text(two, 40)) == ("first", "second")
 
 
 def test_changed_patch_keeps_those_before_it(two: FakeKernel) -> None:

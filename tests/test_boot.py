@@ -100,6 +100,15 @@ def test_never_up(guest: Guest, monkeypatch: pytest.MonkeyPatch, mode: str, mess
         boot.run(guest, "true")
 
 
+def test_a_console_that_is_not_recorded_is_not_clean(
+    guest: Guest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FAKE_VNG", "run")
+    command = f": > {tmp_path}/run/console.log"
+    with pytest.raises(BootError, match="console was not recorded"):
+        boot.run(guest, command)
+
+
 @pytest.mark.parametrize(("mode", "booted"), [("panic", True), ("bootpanic", False)])
 def test_panic_ends_the_guest_soon_and_is_no_result(
     guest: Guest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mode: str, booted: bool

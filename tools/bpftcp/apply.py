@@ -47,6 +47,8 @@ class ApplyResult:
 class _State:
     base: str
     applied: tuple[Applied, ...]
+    busy: bool = False
+    """Set while we change the tree: what an interrupted run left there is ours to undo."""
 
     @property
     def head(self) -> str:
@@ -71,6 +73,8 @@ def apply_series(
     ApplyError with the tree at the last good patch.
     """
     recorded = _recorded(tree)
+    if recorded and recorded.busy:
+        recorded = _undo_interrupted(tree, recorded)
     state = recorded if recorded and _holds(tree, recorded) else _State(base, ())
     if not tree.managed and not (tree.git_dir / STATE).exists():
         refuse_unclean(tree)
@@ -100,20 +104,36 @@ def _rebuild(
     find_blobs: Callable[[], None],
 ) -> ApplyResult:
     start = keep[-1].commit if keep else base
+    _save(tree, _State(base, tuple(_kept(keep)), busy=True))
     if tree.head() != start:
         tree.git("reset", "-q", "--hard", start).require(
             TreeError, f"cannot go back to {start[:12]}"
         )
     applied = list(_kept(keep))
-    _save(tree, _State(base, tuple(applied)))
     with stage(f"apply {len(series.patches) - len(keep)} patches to {series.base}") as progress:
         for number, patch in enumerate(series.patches[len(keep) :], len(keep) + 1):
             progress.update(number - 1, len(series.patches), patch.name)
-            how = _apply_one(tree, patch, repeat, find_blobs)
+            try:
+                how = _apply_one(tree, patch, repeat, find_blobs)
+            except ApplyError:
+                _save(tree, _State(base, tuple(applied)))
+                raise
             applied.append(Applied(patch.name, patch.digest, tree.head(), how))
-            _save(tree, _State(base, tuple(applied)))
+            _save(tree, _State(base, tuple(applied), busy=True))
             say(f"  {how:7} {patch.name}")
+    _save(tree, _State(base, tuple(applied)))
     return ApplyResult(base, tree.head(), tuple(applied), ())
+
+
+def _undo_interrupted(tree: Tree, state: _State) -> _State:
+    """Back to the last patch that was wholly applied."""
+    say(f"{tree.path}: an earlier run was interrupted while applying; going on from there")
+    if tree.busy():
+        tree.git("am", "--abort")
+    tree.git("reset", "-q", "--hard", state.head).require(TreeError, "cannot go back")
+    state = _State(state.base, state.applied)
+    _save(tree, state)
+    return state
 
 
 def _kept(applied: tuple[Applied, ...]) -> tuple[Applied, ...]:
@@ -251,13 +271,18 @@ def _holds(tree: Tree, state: _State) -> bool:
 def _recorded(tree: Tree) -> _State | None:
     try:
         data = json.loads((tree.git_dir / STATE).read_text(encoding="utf-8"))
-        return _State(data["base"], tuple(Applied(**a) for a in data["applied"]))
+        applied = tuple(Applied(**a) for a in data["applied"])
+        return _State(data["base"], applied, bool(data.get("busy")))
     except (FileNotFoundError, json.JSONDecodeError, KeyError, TypeError):
         return None
 
 
 def _save(tree: Tree, state: _State) -> None:
-    data = {"base": state.base, "applied": [asdict(a) for a in state.applied]}
+    data = {
+        "base": state.base,
+        "applied": [asdict(a) for a in state.applied],
+        "busy": state.busy,
+    }
     path: Path = tree.git_dir / STATE
     new = path.with_suffix(".new")
     new.write_text(json.dumps(data, indent=1), encoding="utf-8")

@@ -16,7 +16,7 @@ from bpftcp.testbuild import TestBuild
 
 PROGRAM = "tcp_opt_cost"
 SETUPS = ("none", "sockops-insert-parse")
-ICOUNT = "-icount shift=0,sleep=off"
+ICOUNT = "-icount shift=0,sleep=on"
 TRIES = 3
 
 

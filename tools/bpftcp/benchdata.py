@@ -32,7 +32,12 @@ class Round:
 
 @dataclass(frozen=True)
 class Measure:
-    """A row of one column. spread: (largest - smallest) / median over all boots' medians."""
+    """A row of one column.
+
+    per_op: the lowest of the boots' medians. What disturbs a count only ever adds to it, and
+    some boots carry a few instructions more from their beginning to their end.
+    spread: how far apart the boots' medians are; with one boot only, its rounds.
+    """
 
     row: str
     per_op: float
@@ -60,14 +65,14 @@ def parse_rounds(text: str) -> list[Round]:
             continue
         try:
             data = json.loads(line)
-        except json.JSONDecodeError as e:
+            if "error" in data:
+                raise BenchError(f"in the guest: {data['error']}")
+            if "done" in data:
+                done = True
+            else:
+                rounds.append(Round(data["row"], data["setup"], data["ns"] / data["ops"]))
+        except (json.JSONDecodeError, KeyError, TypeError, ZeroDivisionError) as e:
             raise BenchError(f"the guest's output is cut: {line[:80]}") from e
-        if "error" in data:
-            raise BenchError(f"in the guest: {data['error']}")
-        if "done" in data:
-            done = True
-        else:
-            rounds.append(Round(data["row"], data["setup"], data["ns"] / data["ops"]))
     if not done:
         raise BenchError("the guest's output is cut: it never says that it is done")
     return rounds
@@ -90,15 +95,17 @@ def summarise(kernel: str, setup: str, boots: Sequence[Iterable[Round]]) -> Colu
             within[row] = max(within.get(row, 0.0), _spread(kept))
     if not medians:
         raise BenchError(f"no rounds of set-up {setup}")
+    if len({len(m) for m in medians.values()}) > 1:
+        raise BenchError(f"set-up {setup}: rows are missing in some boots")
     measures = {
-        row: Measure(row, statistics.median(m), _spread(m), within[row], len(m))
+        row: Measure(row, min(m), _spread(m) if len(m) > 1 else within[row], within[row], len(m))
         for row, m in medians.items()
     }
     return Column(kernel, setup, measures)
 
 
 def _spread(values: Sequence[float]) -> float:
-    return (max(values) - min(values)) / statistics.median(values)
+    return (max(values) - min(values)) / min(values)
 
 
 def repeatability(columns: Sequence[Column], row: str) -> float:
@@ -124,7 +131,7 @@ def make_table(columns: Sequence[Column]) -> Table:
     table.add_column("row")
     for column in columns:
         table.add_column(f"{column.kernel}\n{column.setup}", justify="right")
-    table.add_column("repeats\nwithin", justify="right")
+    table.add_column("repeats\nto", justify="right")
     first = columns[0].measures
     for row, reference in first.items():
         cells = []

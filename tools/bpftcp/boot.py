@@ -152,6 +152,12 @@ def run(guest: Guest, command: str, on_line: Callable[[str], None] | None = None
         seconds=seconds,
         command=shlex.join(argv),
     )
+    if watch.ready_at is not None and not console.booted:
+        raise BootError(
+            "the guest ran, but its console was not recorded: splats would go unseen",
+            repeat=result.command,
+            log=output_log,
+        )
     if watch.ready_at is None and not console.splats:
         raise BootError(
             _never_came_up(result, guest),

@@ -82,7 +82,15 @@ def spawn(
 
 
 def end_group(child: subprocess.Popen[str]) -> None:
-    """End the whole session of a child started by spawn(), politely, then for good."""
+    """End the whole session of a child started by spawn(), politely, then for good.
+
+    A second Ctrl-C does not cut this short: it would leave behind what the first one ended.
+    """
+    with _uninterrupted():
+        _end_group(child)
+
+
+def _end_group(child: subprocess.Popen[str]) -> None:
     for sig, grace in ((signal.SIGTERM, TERM_GRACE), (signal.SIGKILL, TERM_GRACE)):
         try:
             os.killpg(child.pid, sig)
@@ -98,6 +106,20 @@ def end_group(child: subprocess.Popen[str]) -> None:
         child.stdout.close()
     if child.stderr:
         child.stderr.close()
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    old = {s: signal.signal(s, signal.SIG_IGN) for s in signals}
+    try:
+        yield
+    finally:
+        for sig, handler in old.items():
+            signal.signal(sig, handler)
 
 
 def _group_alive(pgid: int) -> bool:
