@@ -131,6 +131,9 @@ _REPORTING = (
 )  # fmt: skip
 
 
+_MAKE_PANIC = {k for k in SplatKind if k not in (SplatKind.LEAK, SplatKind.PANIC)}
+
+
 @dataclass
 class _Open:
     kind: SplatKind
@@ -151,6 +154,7 @@ class Watcher:
         self.last_time: float | None = None
         self._splats: list[Splat] = []
         self._open: _Open | None = None
+        self._last_closed: _Open | None = None
         self._number = 0
 
     def feed(self, line: str) -> None:
@@ -167,6 +171,8 @@ class Watcher:
         if current and time - current.time > QUIET_GAP:
             self._close()
             current = None
+        if kind is SplatKind.PANIC and current is None:
+            current = self._reopen(time)
         if kind and self._starts_new(current, kind):
             self._close()
             current = self._open = _Open(kind, text.strip(), self._number)
@@ -212,14 +218,23 @@ class Watcher:
             return True
         return False
 
+    def _reopen(self, time: float) -> _Open | None:
+        """The report just closed, where a panic follows at once: that is the same event."""
+        last = self._last_closed
+        if last is None or time - last.time > QUIET_GAP or last.kind not in _MAKE_PANIC:
+            return None
+        self._splats.pop()
+        self._open = last
+        return last
+
     def _close(self) -> None:
         if self._open:
             o = self._open
             splat = Splat(
                 o.kind, o.title, tuple(o.lines), o.line_number, fingerprint(o.kind, o.lines)
             )
-            # An oops that follows at once from a report already taken is the same event.
             self._splats.append(splat)
+            self._last_closed = o
             self._open = None
 
 

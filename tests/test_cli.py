@@ -1,0 +1,230 @@
+"""The command lines: every row of the bad-input table, exit codes, messages."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bpftcp import boot, cli, kvm, pipeline, selftests, testbuild
+from bpftcp.errors import ExitCode
+from bpftcp.testbuild import TestBuild
+from conftest import FakeKernel, git
+from test_boot import CONSOLES, VNG
+
+Run = Callable[..., ExitCode]
+
+
+@pytest.fixture
+def kbuild(project: Path) -> Run:
+    """kbuild in the fake project; returns the exit code."""
+
+    def run(*argv: str | Path) -> ExitCode:
+        return cli._guarded("kbuild", cli._kbuild_parser(), [str(a) for a in argv])
+
+    return run
+
+
+@pytest.fixture
+def run_selftests(
+    project: Path,
+    tmp_path: Path,
+    fake_path: Callable[[str, str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Run:
+    """run-selftests with one test, bpf/a, whose guest and output the test chooses."""
+    program = fake_path("vng", VNG)
+    monkeypatch.setattr(boot, "find_vng", lambda: str(program))
+    monkeypatch.setattr(kvm, "usable", lambda *_: False)
+    monkeypatch.setenv("FAKE_PID", str(tmp_path / "qemu.pid"))
+    monkeypatch.setenv("FAKE_VNG", "run")
+    prog = project / "selftests/bpf/prog_tests/a.c"
+    prog.parent.mkdir(parents=True)
+    prog.write_text("void test_a(void)\n{\n}\n")
+
+    def fake_tests(*args: Path, **_: object) -> TestBuild:
+        out = args[3]
+        out.mkdir(parents=True, exist_ok=True)
+        return TestBuild(out, out / "bpftool", ("a",), ())
+
+    monkeypatch.setattr(testbuild, "build_tests", fake_tests)
+    monkeypatch.setattr(
+        selftests,
+        "guest_script",
+        lambda *_: f"cat {tmp_path}/says; exit $(cat {tmp_path}/status)",
+    )
+    (tmp_path / "status").write_text("0")
+
+    def run(*argv: str | Path, says: str = "#1       a:OK", status: int = 0) -> ExitCode:
+        marked = f"@@bpftcp-begin bpf/a\n{says}\n@@bpftcp-end bpf/a {status}\n"
+        (tmp_path / "says").write_text(marked)
+        return cli._guarded("run-selftests", cli._selftests_parser(), [str(a) for a in argv])
+
+    return run
+
+
+def test_from_tarball_to_build(
+    kernel: FakeKernel, kbuild: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kernel.make_patch(1, 10, "first")
+    tarball = kernel.tarball(tmp_path / "linux.tar.xz")
+    assert kbuild("apply", "--tarball", tarball) is ExitCode.PASSED
+    out = capsys.readouterr().out
+    assert "clean    tcp-extopt/0001-change-line-10.patch" in out
+    assert kbuild("build", "--tarball", tarball) is ExitCode.PASSED
+    assert "first" in next(Path().glob("build/*/series/tree/net/ipv4/tcp.c")).read_text()
+    assert kbuild("build", "--tarball", tarball, "--unpatched") is ExitCode.PASSED
+    assert "first" not in next(Path().glob("build/*/unpatched/tree/net/ipv4/tcp.c")).read_text()
+    assert len(list(Path().glob("build/*"))) == 1
+
+
+def test_unknown_base(kbuild: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert kbuild("apply", "--base", "2.4") is ExitCode.MISSING
+    err = capsys.readouterr().err
+    assert "base 2.4 is unknown" in err and "--base 7.3" in err and "--tree DIR" in err
+
+
+def test_source_not_obtainable(kbuild: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert kbuild("apply", "--offline") is ExitCode.MISSING
+    err = capsys.readouterr().err
+    assert err.startswith("source: ") and "--tarball FILE" in err
+    assert "repeat: tools/kbuild apply --offline" in err
+
+
+def test_patch_that_does_not_apply(
+    kernel: FakeKernel, kbuild: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kernel.make_patch(1, 10, "first")
+    kernel.edit(10, "other")
+    kernel.commit("other")
+    assert kbuild("apply", "--tree", kernel.tree) is ExitCode.FAILED
+    err = capsys.readouterr().err
+    assert "apply: tcp-extopt/0001-change-line-10.patch does not apply: hunk 1 at line 7" in err
+    assert "net/ipv4/tcp.c" in err
+    assert f"tools/kbuild apply --tree {kernel.tree} --continue" in err
+
+
+def test_dirty_tree(kernel: FakeKernel, kbuild: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    kernel.make_patch(1, 10, "first")
+    kernel.edit(20, "mine")
+    before = git(kernel.tree, "log", "--all", "--format=%H")
+    assert kbuild("apply", "--tree", kernel.tree) is ExitCode.USAGE
+    assert "uncommitted changes" in capsys.readouterr().err
+    assert git(kernel.tree, "log", "--all", "--format=%H") == before
+    assert "mine" in (kernel.tree / "net/ipv4/tcp.c").read_text()
+
+
+def test_symbol_that_did_not_take(
+    kernel: FakeKernel, kbuild: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kernel.switch("drop", "NET INET")
+    kernel.commit("drop")
+    assert kbuild("config", "--tree", kernel.tree) is ExitCode.FAILED
+    err = capsys.readouterr().err
+    assert "CONFIG_INET: wanted y, got n (net.config:2): needs NET (=n)" in err
+
+
+def test_build_error(kernel: FakeKernel, kbuild: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    kernel.switch("fail")
+    kernel.commit("fail")
+    assert kbuild("build", "--tree", kernel.tree) is ExitCode.FAILED
+    err = capsys.readouterr().err
+    assert "'nosuch' undeclared" in err and "udp.o" not in err
+    assert "log:" in err and "build.log" in err and "repeat: " in err
+
+
+def test_boot_command_and_its_status(
+    kernel: FakeKernel, kbuild: Run, run_selftests: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert kbuild("boot", "--tree", kernel.tree, "--", "echo", "in the guest") is ExitCode.PASSED
+    assert "in the guest" in capsys.readouterr().out
+    assert kbuild("boot", "--tree", kernel.tree, "--", "exit 5") is ExitCode.FAILED
+
+
+def test_selftests_pass_and_write_files(
+    kernel: FakeKernel, run_selftests: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = ("--json", tmp_path / "r.json", "--junit", tmp_path / "r.xml")
+    assert run_selftests("--tree", kernel.tree, *files) is ExitCode.PASSED
+    assert capsys.readouterr().out.rstrip().endswith("1 passed, 0 failed")
+    data = json.loads((tmp_path / "r.json").read_text())
+    assert data["results"] == [{"name": "bpf/a", "status": "passed", "detail": []}]
+    assert data["guest"] == "exited" and (tmp_path / "r.xml").is_file()
+
+
+@pytest.mark.parametrize(
+    ("says", "status"),
+    [("x:FAIL:y\n#1       a:FAIL", 1), ("", 0), ("#1       a:OK", 139)],
+)
+def test_selftest_fails(kernel: FakeKernel, run_selftests: Run, says: str, status: int) -> None:
+    assert run_selftests("--tree", kernel.tree, says=says, status=status) is ExitCode.FAILED
+
+
+@pytest.mark.parametrize("log", ["oops", "kasan", "lockdep", "panic", "oom"])
+def test_a_splat_outranks_results(
+    kernel: FakeKernel,
+    run_selftests: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    log: str,
+) -> None:
+    """All tests passed or were lost, whichever: the kernel complained, so exit 3."""
+    source = CONSOLES / f"{log}.log"
+    assert source.is_file()
+    monkeypatch.setenv("FAKE_VNG", "panic")
+    monkeypatch.setenv("FAKE_LOG", str(source))
+    monkeypatch.setattr(boot, "PANIC_GRACE", 0.1)
+    original = pipeline.Pipeline.guest
+
+    def hasty(*args: object, **kwargs: object) -> boot.Guest:
+        guest = original(*args, **kwargs)  # type: ignore[arg-type]
+        return boot.Guest(guest.image, guest.folder, boot_timeout=5, quiet_timeout=1)
+
+    monkeypatch.setattr(pipeline.Pipeline, "guest", hasty)
+    assert run_selftests("--tree", kernel.tree) is ExitCode.CRASHED
+    captured = capsys.readouterr()
+    assert "console.log:" in captured.err and "passed, 1 failed" in captured.out
+
+
+def test_hang(
+    kernel: FakeKernel,
+    run_selftests: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("FAKE_VNG", "hang")
+    monkeypatch.setattr(
+        pipeline.Pipeline,
+        "guest",
+        lambda self, kernel, run: boot.Guest(kernel.build.image, self.folder, boot_timeout=0.5),
+    )
+    assert run_selftests("--tree", kernel.tree) is ExitCode.CRASHED
+    assert "did not come up within 0.5 s" in capsys.readouterr().err
+
+
+def test_usage(kernel: FakeKernel, run_selftests: Run, kbuild: Run, tmp_path: Path) -> None:
+    assert run_selftests("--tree", kernel.tree, "-k", "nosuch") is ExitCode.USAGE
+    assert run_selftests("--tree", kernel.tree, "-k", "(") is ExitCode.USAGE
+    assert run_selftests("--tree", kernel.tree, "--json", tmp_path / "no/r.json") is ExitCode.USAGE
+    assert kbuild("build", "--tree", kernel.tree, "--profile", "nosuch") is ExitCode.USAGE
+    assert kbuild("apply", "--tree", kernel.tree, "--topic", "nosuch") is ExitCode.USAGE
+    assert kbuild("apply", "--tree", tmp_path / "nosuch") is ExitCode.MISSING
+
+
+def test_list_runs_nothing(
+    kernel: FakeKernel, run_selftests: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_selftests("--tree", kernel.tree, "--list") is ExitCode.PASSED
+    assert capsys.readouterr().out == "bpf/a\n"
+    assert not (kernel.tree / ".git/bpftcp-applied.json").exists()
+
+
+def test_outside_of_a_checkout(
+    kernel: FakeKernel, kbuild: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shutil.rmtree(tmp_path / "project/kconfig")
+    assert kbuild("apply", "--tree", kernel.tree) is ExitCode.USAGE
