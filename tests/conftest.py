@@ -21,7 +21,8 @@ SUBLEVEL = 4
 EXTRAVERSION =
 
 # Switches, as files in the tree: fake/drop names symbols that do not take,
-# fake/fail makes a C file break the build, fake/slow makes it never end.
+# fake/fail makes a C file break the build, fake/slow makes it never end, fake/edit
+# changes the tree while it is built.
 allnoconfig:
 	@mkdir -p $(O)
 	@cp $(KCONFIG_ALLCONFIG) $(KCONFIG_CONFIG)
@@ -31,6 +32,7 @@ allnoconfig:
 bzImage:
 	@echo '  CC      net/ipv4/tcp.o'
 	@if [ -e fake/slow ]; then echo $$$$ > $(O)/slow.pid; exec sleep 600; fi
+	@if [ -e fake/edit ]; then rm fake/edit; fi
 	@if [ -e fake/fail ]; then \
 		echo "In file included from net/ipv4/tcp.c:1:"; \
 		echo "net/ipv4/tcp.c: In function 'tcp_init':"; \

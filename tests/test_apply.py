@@ -136,12 +136,15 @@ def test_continue_refuses_another_commit(two: FakeKernel) -> None:
         run(two, carry_on=True)
 
 
-def test_interrupted_while_applying(two: FakeKernel, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("at", ["line-10", "line-40"])
+def test_interrupted_while_applying(
+    two: FakeKernel, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
     """Killed in the middle of git am: the tree is dirty, and that is our own doing."""
     original = apply._apply_one
 
     def interrupted(tree: Tree, patch: Patch, *rest: object) -> str:
-        if "line-40" in patch.name:
+        if at in patch.name:
             (tree.path / "net/ipv4/tcp.c").write_text("half")
             (tree.git_dir / "rebase-apply").mkdir()
             raise KeyboardInterrupt
@@ -152,8 +155,36 @@ def test_interrupted_while_applying(two: FakeKernel, monkeypatch: pytest.MonkeyP
         run(two)
     monkeypatch.undo()
     (two.tree / ".git/rebase-apply").rmdir()
-    assert [p.how for p in run(two).applied] == ["kept", "clean"]
+    assert [p.how for p in run(two).applied][-1] == "clean"
     assert (text(two, 10), text(two, 40)) == ("first", "second")
+
+
+def test_blobs_are_found_for_a_merge(two: FakeKernel, tmp_path: Path) -> None:
+    """The base's own objects are enough for most patches; where not, they are fetched."""
+    other = tmp_path / "other"
+    git(tmp_path, "clone", "-q", str(two.tree), str(other))
+    git(two.tree, "checkout", "-q", "master")
+    two.edit(12, "context that the patch does not know")
+    two.commit("other context")
+    git(two.tree, "checkout", "-q", "--orphan", "alone")
+    git(two.tree, "commit", "-q", "-m", "without the objects of the base")
+    git(two.tree, "branch", "-q", "-f", "master", "HEAD")
+    git(two.tree, "checkout", "-q", "--detach")
+    git(two.tree, "reflog", "expire", "--expire=all", "--all")
+    git(two.tree, "branch", "-q", "-D", "alone")
+    git(two.tree, "gc", "-q", "--prune=now")
+    asked: list[str] = []
+
+    def fetch() -> None:
+        asked.append("once")
+        git(two.tree, "fetch", "-q", str(other), "master")
+
+    base = git(two.tree, "rev-parse", "master").strip()
+    series = load_series(two.patches, "7.3")
+    with pytest.raises(ApplyError):
+        apply_series(Tree(two.tree, managed=True), series, base)
+    result = apply_series(Tree(two.tree, managed=True), series, base, find_blobs=fetch)
+    assert asked == ["once"] and result.applied[0].how == "3-way"
 
 
 def test_changed_patch_keeps_those_before_it(two: FakeKernel) -> None:

@@ -43,8 +43,10 @@ if mode in ("run", "interrupt", "quiet"):
     script = re.search(r"sh (\S+guest\.sh)", argv)[1]
     text = open(script).read().split("\n", 1)[1]
     status = subprocess.run(["sh", "-c", text]).returncode
-if mode in ("panic", "bootpanic"):
+if mode in ("panic", "bootpanic", "panicgone"):
     console.write(open(os.environ["FAKE_LOG"]).read()); console.flush()
+    if mode == "panicgone":
+        qemu.kill(); sys.exit(0)
     qemu.wait()
 console.write("[    9.000000] reboot: Power down\n")
 qemu.kill()
@@ -109,7 +111,9 @@ def test_a_console_that_is_not_recorded_is_not_clean(
         boot.run(guest, command)
 
 
-@pytest.mark.parametrize(("mode", "booted"), [("panic", True), ("bootpanic", False)])
+@pytest.mark.parametrize(
+    ("mode", "booted"), [("panic", True), ("panicgone", True), ("bootpanic", False)]
+)
 def test_panic_ends_the_guest_soon_and_is_no_result(
     guest: Guest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mode: str, booted: bool
 ) -> None:

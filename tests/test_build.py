@@ -74,6 +74,27 @@ def test_tree_built_in_place_is_refused(kernel: FakeKernel, tmp_path: Path) -> N
     assert caught.value.repeat is not None and "mrproper" in caught.value.repeat
 
 
+def test_failed_build_in_between_is_not_forgotten(kernel: FakeKernel, tmp_path: Path) -> None:
+    """The inputs are as before it, but the objects in out are not."""
+    out = tmp_path / "w/7.3/series/lean"
+    build(kernel, out)
+    kernel.switch("fail")
+    with pytest.raises(BuildError):
+        build(kernel, out)
+    (kernel.tree / "fake/fail").unlink()
+    build(kernel, out)
+    assert times_built(out) == 2
+
+
+def test_tree_changed_while_it_was_built(kernel: FakeKernel, tmp_path: Path) -> None:
+    kernel.switch("edit")
+    kernel.commit("edit")
+    out = tmp_path / "w/7.3/series/lean"
+    first = build(kernel, out)
+    assert times_built(out) == 2
+    assert build(kernel, out) == first and times_built(out) == 2
+
+
 @pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted_build_leaves_nothing_and_goes_on(
     kernel: FakeKernel, project: Path, sig: signal.Signals

@@ -38,9 +38,11 @@ def test_import_happens_once(kernel: FakeKernel, tmp_path: Path) -> None:
     assert import_tarball(src, tmp_path / "a.git") == commit
 
 
-def test_truncated_tarball(kernel: FakeKernel, tmp_path: Path) -> None:
+@pytest.mark.parametrize("cut", [200, 4])
+def test_truncated_tarball(kernel: FakeKernel, tmp_path: Path, cut: int) -> None:
+    """In the data, or only in what follows it: neither may leave a commit behind."""
     path = kernel.tarball(tmp_path / "linux.tar.xz")
-    path.write_bytes(path.read_bytes()[:-200])
+    path.write_bytes(path.read_bytes()[:-cut])
     src = source.from_tarball(path)
     with pytest.raises(SourceError, match="not a readable kernel tarball"):
         import_tarball(src, tmp_path / "a.git")

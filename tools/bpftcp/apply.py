@@ -162,7 +162,7 @@ def _apply_one(tree: Tree, patch: Patch, repeat: str, find_blobs: Callable[[], N
         return "offset" if re.search(r"\(offset -?\d+ lines?\)", check.output) else "clean"
     tree.git("am", "--abort")
     merged = tree.git(*am, "-3", patch.path)
-    if not merged.ok and "lacks the necessary blobs" in merged.output:
+    if not merged.ok and "lacks necessary blobs" in merged.output:
         tree.git("am", "--abort")
         find_blobs()
         merged = tree.git(*am, "-3", patch.path)

@@ -15,7 +15,7 @@ from typing import IO
 from bpftcp import proc
 from bpftcp.errors import SourceError
 from bpftcp.progress import Stage, stage
-from bpftcp.source import Source, sha256_of
+from bpftcp.source import CHUNK, Source, sha256_of
 
 IDENT = "bpftcp <bpftcp@localhost>"
 """Fixed, like the date, so that the same source is the same commit everywhere."""
@@ -78,12 +78,18 @@ def _stream(source: Source, repository: Path, ref: str, progress: Stage) -> None
     )
     assert unpack.stdout is not None and load.stdin is not None
     try:
-        files = _write_commit(unpack.stdout, load.stdin, source, ref, progress)
+        entries, date = _write_blobs(unpack.stdout, load.stdin, progress)
+        # tarfile stops at the archive's end mark: what follows must be sound too.
+        while unpack.stdout.read(CHUNK):
+            pass
+        if unpack.wait() != 0:
+            raise tarfile.ReadError("damaged or cut")
+        if not any(path == "Kbuild" for _, _, path in entries):
+            raise SourceError(f"{source.path} holds no kernel (no Kbuild at its top)")
+        _write_commit(load.stdin, source, ref, entries, date)
         load.stdin.close()
         if load.wait() != 0:
             raise SourceError(f"{source.path}: git fast-import failed")
-        if files == 0 or unpack.wait() != 0:
-            raise tarfile.ReadError("truncated or empty")
     except (tarfile.TarError, OSError, EOFError, KeyError) as e:
         raise SourceError(f"{source.path}: not a readable kernel tarball ({e})") from e
     finally:
@@ -94,10 +100,10 @@ def _stream(source: Source, repository: Path, ref: str, progress: Stage) -> None
                 child.wait()
 
 
-def _write_commit(
-    tarball: IO[bytes], out: IO[bytes], source: Source, ref: str, progress: Stage
-) -> int:
-    """Write blobs as they come, then one commit of them all; returns the number of files."""
+def _write_blobs(
+    tarball: IO[bytes], out: IO[bytes], progress: Stage
+) -> tuple[list[tuple[str, int, str]], int]:
+    """Hand over all files as they come; returns (mode, mark, path) of each and the newest date."""
     entries: list[tuple[str, int, str]] = []
     newest = 0
     with tarfile.open(fileobj=tarball, mode="r|") as tar:
@@ -117,13 +123,16 @@ def _write_commit(
             out.write(data)
             out.write(b"\n")
             progress.update(len(entries), None, path)
-    if not any(path == "Kbuild" for _, _, path in entries):
-        raise SourceError(f"{source.path} holds no kernel (no Kbuild at its top)")
+    return entries, newest
+
+
+def _write_commit(
+    out: IO[bytes], source: Source, ref: str, entries: list[tuple[str, int, str]], date: int
+) -> None:
     message = f"{source.name}\n\nsha256 of the tarball: {source.sha256}\n".encode()
-    out.write(f"commit {ref}\ncommitter {IDENT} {newest} +0000\n".encode())
+    out.write(f"commit {ref}\ncommitter {IDENT} {date} +0000\n".encode())
     out.write(b"data %d\n%b" % (len(message), message))
     for mode, mark, path in entries:
         quoted = '"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"'
         out.write(f"M {mode} :{mark} {quoted}\n".encode())
     out.write(b"\n")
-    return len(entries)
