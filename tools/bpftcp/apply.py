@@ -21,6 +21,7 @@ from bpftcp.series import Patch, Series
 from bpftcp.tree import BRANCH, Tree, refuse_unclean
 
 STATE = "bpftcp-applied.json"
+_NO_ANCESTOR = re.compile("could not build fake ancestor|lacks necessary blobs")
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ def _apply_one(tree: Tree, patch: Patch, repeat: str, find_blobs: Callable[[], N
         return "offset" if re.search(r"\(offset -?\d+ lines?\)", check.output) else "clean"
     tree.git("am", "--abort")
     merged = tree.git(*am, "-3", patch.path)
-    if not merged.ok and "lacks necessary blobs" in merged.output:
+    if not merged.ok and _NO_ANCESTOR.search(merged.output):
         tree.git("am", "--abort")
         find_blobs()
         merged = tree.git(*am, "-3", patch.path)
