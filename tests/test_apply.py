@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -302,3 +303,91 @@ def test_override_takes_the_place_on_its_base(two: FakeKernel) -> None:
     override.write_text((two.patches / "tcp-extopt" / name).read_text())
     assert load_series(two.patches, "6.12").patches[0].overridden
     assert not load_series(two.patches, "7.3").patches[0].overridden
+
+
+def interrupt_at(two: FakeKernel, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
+    original = apply._apply_one
+
+    def interrupted(tree: Tree, patch: Patch, *rest: object) -> str:
+        if at in patch.name:
+            raise KeyboardInterrupt
+        return original(tree, patch, *rest)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as context:
+        context.setattr(apply, "_apply_one", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(two, managed=False)
+
+
+def test_interrupted_then_elsewhere(two: FakeKernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the user does on a branch of their own is not ours to undo."""
+    git(two.tree, "checkout", "-q", "master")
+    interrupt_at(two, monkeypatch, "line-40")
+    git(two.tree, "checkout", "-q", "-b", "own", "master")
+    two.edit(50, "committed")
+    two.commit("own work")
+    two.edit(51, "not committed")
+    with pytest.raises(TreeError, match="uncommitted"):
+        run(two, managed=False)
+    assert git(two.tree, "log", "-1", "--format=%s").strip() == "own work"
+    assert text(two, 51) == "not committed"
+
+
+def test_edits_after_an_interruption_are_kept(
+    two: FakeKernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git(two.tree, "checkout", "-q", "master")
+    interrupt_at(two, monkeypatch, "line-40")
+    two.edit(51, "not committed")
+    run(two, managed=False)
+    assert "not committed" in git(two.tree, "show", "refs/bpftcp/interrupted:net/ipv4/tcp.c")
+
+
+def test_rewritten_series_branch_is_not_a_new_base(two: FakeKernel) -> None:
+    git(two.tree, "checkout", "-q", "master")
+    run(two, managed=False)
+    git(two.tree, "commit", "-q", "--amend", "-m", "reworded")
+    head = git(two.tree, "rev-parse", "HEAD")
+    with pytest.raises(TreeError, match="was rewritten"):
+        apply_series(Tree(two.tree, managed=False), load_series(two.patches, "7.3"), head.strip())
+    assert git(two.tree, "rev-parse", "HEAD") == head
+
+
+def test_resolution_by_hand_is_kept_when_the_series_goes_back(two: FakeKernel) -> None:
+    conflict(two)
+    two.edit(40, "second, resolved")
+    git(two.tree, "commit", "-qam", "tcp: change line 40")
+    run(two, carry_on=True)
+    path = two.patches / "tcp-extopt/0001-change-line-10.patch"
+    path.write_text(path.read_text().replace("+first", "+First"))
+    with pytest.raises(ApplyError):
+        run(two)
+    ref = "refs/bpftcp/by-hand/tcp-extopt/0002-change-line-40"
+    assert "second, resolved" in git(two.tree, "show", f"{ref}:net/ipv4/tcp.c")
+
+
+def test_patch_that_is_already_upstream(two: FakeKernel) -> None:
+    git(two.tree, "checkout", "-q", "master")
+    two.edit(10, "first")
+    two.commit("upstream took it")
+    git(two.tree, "checkout", "-q", "--detach")
+    assert [p.how for p in run(two).applied] == ["upstream", "clean"]
+
+
+def test_cache_deleted_after_apply(two: FakeKernel, tmp_path: Path) -> None:
+    """The worktree then holds the series as changes: that is no reason to refuse."""
+    commit = git(two.tree, "rev-parse", "master").strip()
+    series = load_series(two.patches, "7.3")
+    bare = tmp_path / "bare.git"
+    for _ in range(2):
+        git(tmp_path, "clone", "-q", "--bare", str(two.tree), str(bare))
+        tree = managed_tree(bare, tmp_path / "work/tree", commit)
+        result = apply_series(tree, series, commit)
+        assert [p.how for p in result.applied] == ["clean", "clean"] and not tree.changes()
+        shutil.rmtree(bare)
+    (tree.path / "net/ipv4/tcp.c").write_text("somebody's work\n")
+    git(tmp_path, "clone", "-q", "--bare", str(two.tree), str(bare))
+    tree = managed_tree(bare, tmp_path / "work/tree", commit)
+    with pytest.raises(TreeError, match="uncommitted"):
+        apply_series(tree, series, commit)
+    assert (tree.path / "net/ipv4/tcp.c").read_text() == "somebody's work\n"

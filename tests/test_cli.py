@@ -228,3 +228,19 @@ def test_outside_of_a_checkout(
 ) -> None:
     shutil.rmtree(tmp_path / "project/kconfig")
     assert kbuild("apply", "--tree", kernel.tree) is ExitCode.USAGE
+
+
+def test_a_baseline_with_local_work_is_refused(
+    kernel: FakeKernel, kbuild: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tarball = kernel.tarball(tmp_path / "linux.tar.xz")
+    build = ("build", "--tarball", tarball, "--unpatched")
+    assert kbuild(*build) is ExitCode.PASSED
+    tree = next(Path().glob("build/*/unpatched/tree")).resolve()
+    (tree / "net/ipv4/tcp.c").write_text("mine\n")
+    assert kbuild(*build) is ExitCode.USAGE
+    assert (tree / "net/ipv4/tcp.c").read_text() == "mine\n"
+    git(tree, "commit", "-qam", "mine")
+    assert kbuild(*build) is ExitCode.USAGE
+    assert "commits of yours" in capsys.readouterr().err
+    assert git(tree, "log", "-1", "--format=%s").strip() == "mine"

@@ -7,53 +7,42 @@ so that only files of changed patches are rebuilt.
 
 from __future__ import annotations
 
-import json
+import os
 import re
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 from bpftcp import proc
+from bpftcp.applystate import (
+    BY_HAND,
+    Applied,
+    State,
+    holds,
+    keep_resolutions,
+    load,
+    save,
+    undo_interrupted,
+)
 from bpftcp.errors import ApplyError, TreeError
 from bpftcp.progress import say, stage
 from bpftcp.series import Patch, Series
 from bpftcp.tree import BRANCH, Tree, refuse_unclean
 
-STATE = "bpftcp-applied.json"
 _NO_ANCESTOR = re.compile("could not build fake ancestor|lacks necessary blobs")
 
 
 @dataclass(frozen=True)
-class Applied:
-    """One patch in the tree. how: clean, offset, 3-way, by hand or kept (from an earlier run)."""
-
-    name: str
-    digest: str
-    commit: str
-    how: str
-
-
-@dataclass(frozen=True)
 class ApplyResult:
-    """base: the commit below the series; local: commits and changed files on top of it."""
+    """base: the commit below the series; local: commits and changed files on top of it.
+
+    In applied, how is `kept` where a patch was there before.
+    """
 
     base: str
     head: str
     applied: tuple[Applied, ...]
     local: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _State:
-    base: str
-    applied: tuple[Applied, ...]
-    busy: bool = False
-    """Set while we change the tree: what an interrupted run left there is ours to undo."""
-
-    @property
-    def head(self) -> str:
-        return self.applied[-1].commit if self.applied else self.base
 
 
 def apply_series(
@@ -73,75 +62,90 @@ def apply_series(
     Raises TreeError before anything is touched where the tree holds other work, and
     ApplyError with the tree at the last good patch.
     """
-    recorded = _recorded(tree)
+    recorded = load(tree)
     if recorded and recorded.busy:
-        recorded = _undo_interrupted(tree, recorded)
-    state = recorded if recorded and _holds(tree, recorded) else _State(base, ())
-    if not tree.managed and not (tree.git_dir / STATE).exists():
+        recorded = undo_interrupted(tree, recorded)
+    state = recorded if recorded and holds(tree, recorded) else State(base)
+    if not tree.managed and recorded is None:
         refuse_unclean(tree)
+    if tree.managed and recorded is None:
+        _adopt_attached(tree, series, base)
     if carry_on:
         state = _take_resolution(tree, series, state)
     keep = _still_right(series, state, base)
     whole = len(keep) == len(state.applied) == len(series.patches) and state.base == base
     if whole:
         if recorded is None:
-            _save(tree, state)
+            save(tree, state)
         local = _local_work(tree, state.head)
         if local:
             say(f"{tree.path}: kept as it is, with local work: {'; '.join(local[:3])}")
         return ApplyResult(base, tree.head(), _kept(keep), local)
-    _refuse_foreign_work(tree, state, repeat)
+    _refuse_foreign_work(tree, state, recorded, repeat)
     if not tree.managed:
         _switch_to_our_branch(tree, recorded)
-    return _rebuild(tree, series, base, keep, repeat, find_blobs)
+    keep_resolutions(tree, state.applied[len(keep) :])
+    return _rebuild(tree, series, State(base, keep, busy=True), repeat, find_blobs)
 
 
 def _rebuild(
-    tree: Tree,
-    series: Series,
-    base: str,
-    keep: tuple[Applied, ...],
-    repeat: str,
-    find_blobs: Callable[[], None],
+    tree: Tree, series: Series, state: State, repeat: str, find_blobs: Callable[[], None]
 ) -> ApplyResult:
-    start = keep[-1].commit if keep else base
-    _save(tree, _State(base, tuple(_kept(keep)), busy=True))
-    if tree.head() != start:
-        tree.git("reset", "-q", "--hard", start).require(
-            TreeError, f"cannot go back to {start[:12]}"
-        )
-    applied = list(_kept(keep))
-    with stage(f"apply {len(series.patches) - len(keep)} patches to {series.base}") as progress:
-        for number, patch in enumerate(series.patches[len(keep) :], len(keep) + 1):
-            progress.update(number - 1, len(series.patches), patch.name)
-            try:
+    kept = len(state.applied)
+    save(tree, state)
+    try:
+        if tree.head() != state.head:
+            back = tree.git("reset", "-q", "--hard", state.head)
+            back.require(TreeError, f"cannot go back to {state.head[:12]}")
+        todo = series.patches[kept:]
+        with stage(f"apply {len(todo)} patches to {series.base}") as progress:
+            for number, patch in enumerate(todo, kept + 1):
+                progress.update(number - 1, len(series.patches), patch.name)
                 how = _apply_one(tree, patch, repeat, find_blobs)
-            except ApplyError:
-                _save(tree, _State(base, tuple(applied)))
-                raise
-            applied.append(Applied(patch.name, patch.digest, tree.head(), how))
-            _save(tree, _State(base, tuple(applied), busy=True))
-            say(f"  {how:7} {patch.name}")
-    _save(tree, _State(base, tuple(applied)))
-    return ApplyResult(base, tree.head(), tuple(applied), ())
-
-
-def _undo_interrupted(tree: Tree, state: _State) -> _State:
-    """Back to the last patch that was wholly applied."""
-    say(f"{tree.path}: an earlier run was interrupted while applying; going on from there")
-    if tree.busy():
-        tree.git("am", "--abort")
-    tree.git("reset", "-q", "--hard", state.head).require(TreeError, "cannot go back")
-    state = _State(state.base, state.applied)
-    _save(tree, state)
-    return state
+                done = Applied(patch.name, patch.digest, tree.head(), how)
+                state = replace(state, applied=(*state.applied, done))
+                save(tree, state)
+                say(f"  {how:8} {patch.name}")
+    except Exception:
+        # Only an interruption leaves something to undo: this error left the tree in order.
+        save(tree, replace(state, busy=False))
+        raise
+    save(tree, replace(state, busy=False))
+    shown = (*_kept(state.applied[:kept]), *state.applied[kept:])
+    return ApplyResult(state.base, tree.head(), shown, ())
 
 
 def _kept(applied: tuple[Applied, ...]) -> tuple[Applied, ...]:
-    return tuple(Applied(a.name, a.digest, a.commit, "kept") for a in applied)
+    return tuple(replace(a, how="kept") for a in applied)
 
 
-def _still_right(series: Series, state: _State, base: str) -> tuple[Applied, ...]:
+def _adopt_attached(tree: Tree, series: Series, base: str) -> None:
+    """A worktree whose repository was deleted holds the series as changes on its base.
+
+    Where they are just that they are put back, and applied anew; anything else is refused
+    later, as any other local work.
+    """
+    if tree.head() != base or tree.busy() or not tree.changes():
+        return
+    index = {"GIT_INDEX_FILE": os.fspath(tree.git_dir / "bpftcp-index")}
+
+    def git(*args: str) -> proc.Done:
+        return proc.run(["git", "-C", tree.path, *args], env=index)
+
+    same = git("read-tree", base).ok
+    same = same and all(git("apply", "--cached", str(p.path)).ok for p in series.patches)
+    git("update-index", "-q", "--refresh")
+    same = same and git("status", "--porcelain").ok
+    listing = git("status", "--porcelain", "--untracked-files=all").output.splitlines()
+    (tree.git_dir / "bpftcp-index").unlink(missing_ok=True)
+    # Against this index nothing differs but the index itself, from HEAD.
+    if same and all(line[1] == " " and line[0] != "?" for line in listing):
+        say(f"{tree.path}: holds the series and nothing else; applying it again")
+        tree.git("reset", "-q", "--hard", base).require(TreeError, "cannot go back")
+        tree.git("clean", "-qfd").require(TreeError, "cannot clean up")
+
+
+def _still_right(series: Series, state: State, base: str) -> tuple[Applied, ...]:
     if state.base != base:
         return ()
     keep = []
@@ -158,6 +162,7 @@ def _apply_one(tree: Tree, patch: Patch, repeat: str, find_blobs: Callable[[], N
     settings = ("core.hooksPath=/dev/null", "commit.gpgSign=false", "am.threeWay=false")
     quiet = [word for setting in settings for word in ("-c", setting)]
     am = (*quiet, "am", "-q", "--committer-date-is-author-date", "--keep-non-patch")
+    before = tree.head()
     clean = tree.git(*am, patch.path)
     if clean.ok:
         return "offset" if re.search(r"\(offset -?\d+ lines?\)", check.output) else "clean"
@@ -168,7 +173,7 @@ def _apply_one(tree: Tree, patch: Patch, repeat: str, find_blobs: Callable[[], N
         find_blobs()
         merged = tree.git(*am, "-3", patch.path)
     if merged.ok:
-        return "3-way"
+        return "3-way" if tree.head() != before else "upstream"
     conflicts = tree.git("diff", "--name-only", "--diff-filter=U").output.split()
     tree.git("am", "--abort")
     raise ApplyError(
@@ -212,9 +217,16 @@ def _local_work(tree: Tree, head: str) -> tuple[str, ...]:
     return (*work, *log, *tree.changes())
 
 
-def _refuse_foreign_work(tree: Tree, state: _State, repeat: str) -> None:
+def _refuse_foreign_work(tree: Tree, state: State, recorded: State | None, repeat: str) -> None:
     refuse_unclean(tree)
-    if (tree.git_dir / STATE).exists() and tree.head() != state.head:
+    on_ours = tree.git("branch", "--show-current").output.strip() == BRANCH
+    if not tree.managed and on_ours and recorded and not holds(tree, recorded):
+        raise TreeError(
+            f"{tree.path}: the series on branch {BRANCH} was rewritten; go to your base first",
+            repeat=f"git -C {tree.path} switch -",
+            excerpt=[f"it was applied on {recorded.base[:12]}"],
+        )
+    if recorded is not None and tree.head() != state.head:
         log = tree.git("log", "--oneline", f"{state.head}..HEAD").output.splitlines()
         raise TreeError(
             f"{tree.path} has commits that are not in patches/: they would be lost",
@@ -228,7 +240,7 @@ def _refuse_foreign_work(tree: Tree, state: _State, repeat: str) -> None:
         )
 
 
-def _switch_to_our_branch(tree: Tree, recorded: _State | None) -> None:
+def _switch_to_our_branch(tree: Tree, recorded: State | None) -> None:
     """In a user's tree the series goes on a branch of ours, which must hold nothing else."""
     if tree.git("branch", "--show-current").output.strip() == BRANCH:
         return
@@ -241,7 +253,7 @@ def _switch_to_our_branch(tree: Tree, recorded: _State | None) -> None:
     tree.git("switch", "-q", "-C", BRANCH).require(TreeError, f"no branch {BRANCH}")
 
 
-def _take_resolution(tree: Tree, series: Series, state: _State) -> _State:
+def _take_resolution(tree: Tree, series: Series, state: State) -> State:
     refuse_unclean(tree)
     commits = tree.git("rev-list", "--reverse", f"{state.head}..HEAD").output.split()
     applied = list(state.applied)
@@ -252,39 +264,7 @@ def _take_resolution(tree: Tree, series: Series, state: _State) -> _State:
         subject = tree.git("log", "-1", "--format=%s", commit).output.strip()
         if subject != patch.subject:
             raise TreeError(f"{commit[:12]} ({subject}) does not resolve {patch.name}")
-        applied.append(Applied(patch.name, patch.digest, commit, "by hand"))
-    state = _State(state.base, tuple(applied))
-    _save(tree, state)
+        applied.append(Applied(patch.name, patch.digest, commit, BY_HAND))
+    state = State(state.base, tuple(applied))
+    save(tree, state)
     return state
-
-
-def recorded_base(tree: Tree) -> str | None:
-    """The commit below the series, where it is applied in what is checked out."""
-    state = _recorded(tree)
-    return state.base if state and _holds(tree, state) else None
-
-
-def _holds(tree: Tree, state: _State) -> bool:
-    """Whether the recorded patches are below HEAD: the user may have gone elsewhere."""
-    return tree.git("merge-base", "--is-ancestor", state.head, "HEAD").ok
-
-
-def _recorded(tree: Tree) -> _State | None:
-    try:
-        data = json.loads((tree.git_dir / STATE).read_text(encoding="utf-8"))
-        applied = tuple(Applied(**a) for a in data["applied"])
-        return _State(data["base"], applied, bool(data.get("busy")))
-    except (FileNotFoundError, json.JSONDecodeError, KeyError, TypeError):
-        return None
-
-
-def _save(tree: Tree, state: _State) -> None:
-    data = {
-        "base": state.base,
-        "applied": [asdict(a) for a in state.applied],
-        "busy": state.busy,
-    }
-    path: Path = tree.git_dir / STATE
-    new = path.with_suffix(".new")
-    new.write_text(json.dumps(data, indent=1), encoding="utf-8")
-    new.replace(path)

@@ -14,7 +14,7 @@ import re
 import shlex
 import shutil
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from bpftcp import proc
@@ -47,6 +47,8 @@ class Build:
     seconds: float
     objects: int
     reproduce: str
+    stamps: tuple[int, ...] = ()
+    """Dates of image and vmlinux: a make by hand in between is another build."""
 
     @property
     def image(self) -> Path:
@@ -97,10 +99,14 @@ def load_build(out: Path) -> Build | None:
     """The last good build in out, if it is still there."""
     try:
         data = json.loads((out / RECORD).read_text(encoding="utf-8"))
-        build = Build(out=out, **data)
-    except (FileNotFoundError, json.JSONDecodeError, TypeError):
+        build = Build(out=out, **{**data, "stamps": tuple(data["stamps"])})
+        return build if build.stamps == _stamps(build) else None
+    except (FileNotFoundError, json.JSONDecodeError, TypeError, KeyError):
         return None
-    return build if build.image.is_file() and build.vmlinux.is_file() else None
+
+
+def _stamps(build: Build) -> tuple[int, ...]:
+    return tuple(path.stat().st_mtime_ns for path in (build.image, build.vmlinux))
 
 
 def build_kernel(
@@ -115,11 +121,6 @@ def build_kernel(
     last = load_build(out)
     if last and last.fingerprint == wanted:
         return last
-    if (tree.path / ".config").exists() or (tree.path / "include/config").exists():
-        raise TreeError(
-            f"{tree.path} was built in place; the kernel then refuses builds elsewhere",
-            repeat=f"make -C {tree.path} mrproper",
-        )
     (out / RECORD).unlink(missing_ok=True)
     argv = ["make", "-C", str(tree.path), f"O={out}", f"-j{jobs}", *tools.make_args, "bzImage"]
     reproduce = shlex.join([*(f"{k}={v}" for k, v in tools.env.items()), *argv])
@@ -155,6 +156,7 @@ def build_kernel(
     if fingerprint(tree, config_digest, tools) != wanted:
         # Files were changed while make read them: this is no build of either state.
         return build_kernel(tree, out, config_digest, tools, jobs=jobs, expected=expected)
+    build = replace(build, stamps=_stamps(build))
     record = {k: v for k, v in asdict(build).items() if k != "out"}
     (out / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
     return build

@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bpftcp import build, kconfig, kvm, source, testbuild
-from bpftcp.apply import ApplyResult, apply_series, recorded_base
+from bpftcp.apply import ApplyResult, apply_series
+from bpftcp.applystate import State, load, recorded_base, save
 from bpftcp.boot import Guest
 from bpftcp.errors import SourceError, TreeError, UsageError
 from bpftcp.fastimport import import_tarball
 from bpftcp.layout import PATCHED, UNPATCHED, Base, Layout, load_bases, locked, tree_key
 from bpftcp.series import Series, load_series
-from bpftcp.tree import Tree, managed_tree, open_tree
+from bpftcp.tree import Tree, managed_tree, open_tree, refuse_unclean
 
 
 @dataclass(frozen=True)
@@ -113,10 +114,7 @@ class Pipeline:
 
     def _apply(self, repository: Path, commit: str) -> tuple[Tree, ApplyResult | None]:
         if self.request.unpatched:
-            tree = managed_tree(repository, self.folder / "tree", commit)
-            if tree.head() != commit:
-                tree.git("reset", "-q", "--hard", commit).require(TreeError, "cannot update")
-            return tree, None
+            return self._unpatched(repository, commit), None
         series = self.series()
         if self.request.tree:
             tree = open_tree(self.request.tree)
@@ -131,6 +129,21 @@ class Pipeline:
             find_blobs=self._import_canonical if tree.managed else lambda: None,
         )
         return tree, result
+
+    def _unpatched(self, repository: Path, commit: str) -> Tree:
+        """The base as it is: a baseline with local work in it is none."""
+        tree = managed_tree(repository, self.folder / "tree", commit)
+        refuse_unclean(tree)
+        recorded = load(tree)
+        if tree.head() != commit:
+            if recorded is not None and tree.head() != recorded.base:
+                raise TreeError(
+                    f"{tree.path} has commits of yours; keep them elsewhere first",
+                    repeat=f"git -C {tree.path} log {recorded.base[:12]}..HEAD",
+                )
+            tree.git("reset", "-q", "--hard", commit).require(TreeError, "cannot update")
+        save(tree, State(commit))
+        return tree
 
     def _import_canonical(self) -> None:
         """The source the canonical patches are made against: a 3-way merge starts from it."""

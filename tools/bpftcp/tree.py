@@ -98,6 +98,11 @@ def open_tree(path: Path) -> Tree:
             ],
         ) from e
     tree.version()
+    if (tree.path / ".config").exists() or (tree.path / "include/config").exists():
+        raise TreeError(
+            f"{tree.path} was built in place: the kernel then refuses to be built elsewhere",
+            excerpt=["`make mrproper` there cleans it; it deletes the tree's .config too"],
+        )
     return tree
 
 
@@ -124,7 +129,8 @@ def managed_tree(repository: Path, path: Path, commit: str) -> Tree:
     """
     tree = Tree(path, managed=True)
     if (path / ".git").exists():
-        if not proc.run(["git", "-C", path, "rev-parse", "-q", "--verify", "HEAD"]).ok:
+        link = (path / ".git").read_text(encoding="utf-8").removeprefix("gitdir:").strip()
+        if not Path(link).is_dir():
             _attach_again(repository, path, commit)
         return tree
     if path.exists() and any(path.iterdir()):
