@@ -9,6 +9,12 @@ from pathlib import Path
 from bpftcp import proc
 
 _PLACE = re.compile(r"(?<![\w.])([A-Za-z_][\w.]*)\+0x([0-9a-f]+)/0x([0-9a-f]+)")
+# These name the very instruction; frames of a stack name the one a call returns to.
+_EXACT = re.compile(r"\bRIP: |\bWARNING: ")
+SIZE_SLACK = 16
+"""Bytes a function's size may differ by (padding) and still be of the kernel that ran."""
+
+_Place = tuple[str, int, int]
 
 
 def decode(lines: Sequence[str], vmlinux: Path, tree: Path) -> tuple[str, ...]:
@@ -16,10 +22,21 @@ def decode(lines: Sequence[str], vmlinux: Path, tree: Path) -> tuple[str, ...]:
 
     Where that cannot be done the lines come back as they are, with a note saying why.
     """
+    wanted = {_place(m): line for line in lines for m in _PLACE.finditer(line)}
+    if not wanted:
+        return tuple(lines)
     if not vmlinux.is_file():
         return (*lines, f"(not decoded: {vmlinux} is missing)")
-    wanted = {(m[1], int(m[2], 16), int(m[3], 16)) for line in lines for m in _PLACE.finditer(line)}
-    addresses = _addresses(wanted, vmlinux)
+    symbols = proc.run(["nm", "-n", vmlinux])
+    if not symbols.ok:
+        return (*lines, f"(not decoded: {symbols.output.strip()[:200]})")
+    starts, strange = _starts(set(wanted), symbols.output)
+    addresses = {
+        place: start + place[1] - (0 if _EXACT.search(wanted[place]) else min(place[1], 1))
+        for place, start in starts.items()
+    }
+    if strange > len(addresses):
+        return (*lines, f"(not decoded: {vmlinux} is not the kernel that ran)")
     if not addresses:
         return tuple(lines)
     listing = proc.run(
@@ -31,36 +48,51 @@ def decode(lines: Sequence[str], vmlinux: Path, tree: Path) -> tuple[str, ...]:
     out = []
     for line in lines:
         out.append(line)
-        if match := _PLACE.search(line):
-            address = addresses.get((match[1], int(match[2], 16), int(match[3], 16)))
+        for match in _PLACE.finditer(line):
+            address = addresses.get(_place(match))
             found = places.get(address, []) if address is not None else []
             out += [f"        at {place}" for place in found]
     return tuple(out)
 
 
-def _addresses(wanted: set[tuple[str, int, int]], vmlinux: Path) -> dict[tuple[str, int, int], int]:
-    """Address of each place. A return address points behind the call: one byte back."""
+def _place(match: re.Match[str]) -> _Place:
+    return match[1], int(match[2], 16), int(match[3], 16)
+
+
+def _starts(wanted: set[_Place], listing: str) -> tuple[dict[_Place, int], int]:
+    """Where each place's function starts, and how many are there with other sizes only.
+
+    A function ends where the next one starts, as for the kernel itself when it prints.
+    """
     names = {name for name, _, _ in wanted}
     symbols: dict[str, list[tuple[int, int]]] = {}
-    previous: tuple[str, int] | None = None
-    for line in proc.run(["nm", "-n", vmlinux]).output.splitlines():
+    pending: list[str] = []
+    last = 0
+    for line in listing.splitlines():
         fields = line.split()
         if len(fields) != 3 or fields[1] not in "tTwW":
             continue
         address = int(fields[0], 16)
-        if previous and previous[0] in names and address > previous[1]:
-            symbols.setdefault(previous[0], []).append((previous[1], address - previous[1]))
-        if previous is None or address > previous[1] or fields[2] in names:
-            previous = (fields[2], address)
-    if previous and previous[0] in names:
-        symbols.setdefault(previous[0], []).append((previous[1], 1 << 30))
-    found = {}
+        if address != last:
+            for name in pending:
+                symbols.setdefault(name, []).append((last, address - last))
+            pending, last = [], address
+        if fields[2] in names:
+            pending.append(fields[2])
+    for name in pending:
+        symbols.setdefault(name, []).append((last, 0))
+    found: dict[_Place, int] = {}
+    strange = 0
     for name, offset, size in wanted:
-        # Of several static functions of one name, the one of that size.
         candidates = sorted(symbols.get(name, []), key=lambda s: abs(s[1] - size))
-        if candidates:
-            found[name, offset, size] = candidates[0][0] + max(offset - 1, 0)
-    return found
+        if not candidates:
+            continue
+        start, length = candidates[0]
+        if length and abs(length - size) > SIZE_SLACK:
+            strange += 1
+        else:
+            found[name, offset, size] = start
+    return found, strange
 
 
 def _places(listing: str, tree: Path) -> dict[int, list[str]]:
@@ -70,8 +102,7 @@ def _places(listing: str, tree: Path) -> dict[int, list[str]]:
         if line.startswith("0x"):
             current = places.setdefault(int(line, 16), [])
         elif not line.startswith("??"):
-            path = line.split(" (discriminator")[0]
-            current.append(_relative(path, tree))
+            current.append(_relative(line.split(" (discriminator")[0], tree))
     return places
 
 
