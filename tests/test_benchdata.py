@@ -66,7 +66,15 @@ def test_regressions_only_above_repeatability() -> None:
     better = column("series", [0, 0, 900, 900, 900])
     assert benchdata.regressions([base, same]) == []
     assert benchdata.regressions([base, better]) == []
-    assert benchdata.regressions([base, worse]) == ["rr/ipv4/lo: +0.300%"]
+    assert benchdata.regressions([base, worse]) == [
+        "rr/ipv4/lo: +0.300% against the unpatched kernel"
+    ]
+
+
+def test_a_row_that_does_not_repeat_is_not_good() -> None:
+    base = column("unpatched", [0, 0, 1000, 1000, 1000], [0, 0, 1030, 1030, 1030])
+    same = column("series", [0, 0, 1020, 1020, 1020])
+    assert benchdata.regressions([base, same]) == ["rr/ipv4/lo: repeats only to 3.000%"]
 
 
 def test_table_and_json() -> None:

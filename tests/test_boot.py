@@ -37,6 +37,8 @@ if mode == "hang":
 if mode == "noinit":
     qemu.kill(); sys.exit(255)
 status = 0
+if mode == "killed":
+    print("@@bpftcp-ready", flush=True); qemu.kill(); sys.exit(1)
 if mode != "bootpanic":
     print("@@bpftcp-ready", flush=True)
 if mode in ("run", "interrupt", "quiet"):
@@ -76,6 +78,25 @@ def test_output_and_status(guest: Guest, monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert sorted(lines) == ["err", "hi"] and "hi" in result.output.read_text()
     assert result.boot_seconds is not None and result.console.ended == "poweroff"
     assert qemu_gone(tmp_path)
+
+
+def test_no_output_is_lost_to_a_slow_reader(guest: Guest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_VNG", "run")
+    lines: list[str] = []
+
+    def slow(line: str) -> None:
+        time.sleep(0.0005)
+        lines.append(line)
+
+    boot.run(guest, "seq 3000", slow)
+    assert lines == [str(n) for n in range(1, 3001)]
+
+
+def test_no_power_off_is_no_end(guest: Guest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody killed virtme-ng: whatever its status, that is not the command's."""
+    monkeypatch.setenv("FAKE_VNG", "killed")
+    result = boot.run(guest, "true")
+    assert (result.outcome, result.status) == (Outcome.DIED, None)
 
 
 def test_kvm_only_when_it_was_proven(guest: Guest) -> None:

@@ -190,6 +190,27 @@ def test_a_splat_outranks_results(
     assert "console.log:" in captured.err and "passed, 1 failed" in captured.out
 
 
+def test_files_of_an_earlier_run_do_not_pass_for_this_one(
+    kernel: FakeKernel, run_selftests: Run, tmp_path: Path
+) -> None:
+    old = tmp_path / "r.xml"
+    old.write_text("all green")
+    kernel.switch("fail")
+    kernel.commit("fail")
+    assert run_selftests("--tree", kernel.tree, "--junit", old) is ExitCode.FAILED
+    assert not old.exists()
+
+
+def test_a_defect_of_the_tools_is_not_a_failed_test(
+    kernel: FakeKernel, kbuild: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError
+
+    monkeypatch.setattr(pipeline.Pipeline, "apply", broken)
+    assert kbuild("apply", "--tree", kernel.tree) is ExitCode.INTERNAL
+
+
 def test_hang(
     kernel: FakeKernel,
     run_selftests: Run,

@@ -15,6 +15,7 @@ from bpftcp.selection import compile_expression
 from bpftcp.selftests import BEGIN, END, Job
 from bpftcp.testbuild import TestBuild
 
+PASS = Status.PASSED
 PROGS = """\
 WARNING! Selftests relying on bpf_testmod.ko will be skipped.
 #1/1     mptcp/base:OK
@@ -153,6 +154,7 @@ KNOWN = {"bpf/a": [], "bpf/mptcp": ["bpf/mptcp/base", "bpf/mptcp/subflow"], "kta
         ("mptcp", ["./test_progs -a mptcp"]),
         ("subflow", ["./test_progs -a mptcp/subflow"]),
         ("not mptcp and bpf", ["./test_progs -a a"]),
+        ("mptcp and not base", ["./test_progs -a mptcp/subflow"]),
         ("base or ktap", ["./test_progs -a mptcp/base", "./ktap/net/b"]),
     ],
 )
@@ -172,6 +174,47 @@ def test_selecting_nothing_is_an_error(tmp_path: Path) -> None:
 
 
 def test_names_seen_in_a_run_are_known(tmp_path: Path) -> None:
-    found = [Result("bpf/a/sub", Status.FAILED), Result("bpf/a", Status.LOST)]
-    selftests.remember(tmp_path, JOBS, found)
-    assert json.loads((tmp_path / selftests.KNOWN).read_text())["bpf/a"] == ["bpf/a/sub"]
+    def known() -> list[str]:
+        names: dict[str, list[str]] = json.loads((tmp_path / selftests.KNOWN).read_text())
+        return names["bpf/a"]
+
+    job = JOBS[0]
+    selftests.remember(tmp_path, [job], [Result("bpf/a/x", Status.FAILED), Result("bpf/a/y", PASS)])
+    assert known() == ["bpf/a/x", "bpf/a/y"]
+    # A run of some of them tells nothing of the others, nor does one that was cut short.
+    part = Job("bpf/a", "", ktap=False, subtests=("bpf/a/x",))
+    selftests.remember(tmp_path, [part], [Result("bpf/a/x", PASS)])
+    selftests.remember(tmp_path, [job], [Result("bpf/a", Status.LOST)])
+    assert known() == ["bpf/a/x", "bpf/a/y"]
+    # One that is gone is forgotten by the next whole run.
+    selftests.remember(tmp_path, [job], [Result("bpf/a/y", PASS)])
+    assert known() == ["bpf/a/y"]
+
+
+def test_a_chosen_subtest_that_is_gone_did_not_pass() -> None:
+    """The harness runs nothing then, and says OK."""
+    job = Job("bpf/mptcp", "./test_progs -a mptcp/old", ktap=False, subtests=("bpf/mptcp/old",))
+    lines = guest_output(BEGIN + "bpf/mptcp", "#7       mptcp:OK", END + "bpf/mptcp 0")
+    (result,) = selftests.read_results(lines, [job])
+    assert (result.name, result.status) == ("bpf/mptcp/old", Status.LOST)
+
+
+def test_a_check_that_does_not_work_is_not_clean() -> None:
+    found = selftests.read_checks(["@@bpftcp-checked lockdep"], ["kmemleak", "lockdep"])
+    assert [(r.name, r.status.value) for r in found] == [
+        ("check/kmemleak", "lost"),
+        ("check/lockdep", "passed"),
+    ]
+
+
+def test_junit_holds_crashes_and_only_what_xml_can(tmp_path: Path) -> None:
+    found = [Result("bpf/a", Status.FAILED, ("\x1b[31mred\x00", "end\x07"))]
+    results.write_junit(tmp_path / "r.xml", found, {}, ["KASAN: use after free"])
+    suite = next(iter(JUnitXml.fromfile(str(tmp_path / "r.xml"))))
+    assert (suite.tests, suite.failures, suite.errors) == (2, 1, 1)
+
+
+def test_nested_plan_that_is_not_fulfilled() -> None:
+    text = "1..1\n    1..5\n    ok 1 a\nok 1 outer\n"
+    found = results.parse_ktap(text.splitlines(), "x")
+    assert found[-1].status is Status.LOST and "4 planned" in found[-1].detail[0]

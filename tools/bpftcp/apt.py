@@ -61,14 +61,24 @@ def _entries(etc: Path) -> Iterator[tuple[str, str]]:
         if path.suffix == ".sources":
             for stanza in re.split(r"\n\s*\n", text):
                 fields = dict(re.findall(r"^([A-Za-z-]+):\s*(.*)$", stanza, re.M))
-                if "deb" not in fields.get("Types", "").split():
+                off = fields.get("Enabled", "yes").strip().lower() == "no"
+                if off or "deb" not in fields.get("Types", "").split():
                     continue
-                for uri in fields.get("URIs", "").split():
+                for uri in map(_resolve, fields.get("URIs", "").split()):
                     for suite in fields.get("Suites", "").split():
                         yield uri, suite
         elif path.suffix == ".list":
             for match in re.finditer(r"^deb\s+(?:\[[^]]*\]\s+)?(\S+)\s+(\S+)", text, re.M):
-                yield match[1], match[2]
+                yield _resolve(match[1]), match[2]
+
+
+def _resolve(uri: str) -> str:
+    """The first mirror of a list file, as Debian's cloud images name one."""
+    if not uri.startswith("mirror+file:"):
+        return uri
+    path = Path(uri.removeprefix("mirror+file:"))
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return next((line.split()[0] for line in lines if line.startswith("http")), uri)
 
 
 class PrivateApt:
@@ -99,9 +109,10 @@ class PrivateApt:
         ]
 
     def update(self) -> None:
-        """Fetch the package lists. Raises SourceError."""
+        """Fetch the package lists. One suite may be gone; raises SourceError where all are."""
         done = proc.run(["apt-get", *self._options, "-qq", "update"])
-        done.require(SourceError, "the package lists cannot be fetched")
+        if not any((self._folder / "lists").glob("*Packages*")):
+            done.require(SourceError, "the package lists cannot be fetched")
 
     def candidates(self, pattern: str) -> list[Candidate]:
         """All packages whose name matches the regular expression, newest version each."""

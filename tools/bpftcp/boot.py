@@ -23,11 +23,13 @@ from pathlib import Path
 from typing import IO
 
 from bpftcp import proc
-from bpftcp.console import ConsoleReport, Watcher, parse
-from bpftcp.errors import BootError, MissingError
+from bpftcp.console import ConsoleReport, Ended, Watcher, parse
+from bpftcp.errors import BootError, LostPortsError, MissingError
 
 READY = "@@bpftcp-ready"
 """What the guest prints first, on its standard output, when the command is about to run."""
+DRAIN_TIMEOUT = 60.0
+"""Seconds to read what a guest that has ended has printed."""
 PANIC_GRACE = 3.0
 """Seconds a panicking guest has to finish its report."""
 
@@ -137,10 +139,15 @@ def run(guest: Guest, command: str, on_line: Callable[[str], None] | None = None
         stack.callback(reader.join, 10.0)
         stack.callback(proc.end_group, child)
         outcome = _wait(child, guest, watch, console_log, start)
+        if outcome is Outcome.EXITED:
+            # Its output ends by itself; what is still in the pipe belongs to the result.
+            reader.join(DRAIN_TIMEOUT)
+            if reader.is_alive():
+                raise BootError("the guest ended, but its output does not", log=output_log)
     seconds = time.monotonic() - start
     console = parse(console_log.read_text(encoding="utf-8", errors="replace"))
     status = child.returncode if outcome is Outcome.EXITED else None
-    if outcome is Outcome.EXITED and status == 255 and console.ended != "poweroff":
+    if outcome is Outcome.EXITED and console.ended is not Ended.POWEROFF:
         outcome, status = Outcome.DIED, None
     result = GuestResult(
         outcome=outcome,
@@ -159,7 +166,8 @@ def run(guest: Guest, command: str, on_line: Callable[[str], None] | None = None
             log=output_log,
         )
     if watch.ready_at is None and not console.splats:
-        raise BootError(
+        lost_ports = result.outcome is Outcome.EXITED
+        raise (LostPortsError if lost_ports else BootError)(
             _never_came_up(result, guest),
             repeat=result.command,
             log=console_log if console_log.stat().st_size else output_log,

@@ -75,14 +75,22 @@ def _debian_packages(offline: bool) -> None:
         return
     if offline:
         _fail(f"missing Debian packages, and --offline forbids installing: {' '.join(missing)}")
-    root = [] if os.geteuid() == 0 else ["sudo"]
+    root = [] if os.geteuid() == 0 else ["sudo", "env", "DEBIAN_FRONTEND=noninteractive"]
     if root and not shutil.which("sudo"):
         _fail(f"not root and no sudo; as root: apt-get install {' '.join(missing)}")
     _say(f"installing Debian packages: {' '.join(missing)}")
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    install = [*root, "apt-get", "install", "-qq", "-y", "--no-install-recommends", *missing]
-    for argv in ([*root, "apt-get", "-qq", "update"], install):
-        done = subprocess.run(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    # A new machine may be busy with its own updates: wait for them.
+    apt = [*root, "apt-get", "-qq", "-oDPkg::Lock::Timeout=600"]
+    install = [*apt, "install", "-y", "--no-install-recommends", *missing]
+    for argv in ([*apt, "update"], install):
+        done = subprocess.run(
+            argv,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
         if done.returncode != 0:
             sys.stderr.buffer.write(done.stdout[-2000:])
             _fail(f"failed: {' '.join(argv)}")

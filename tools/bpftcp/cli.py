@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from bpftcp import bench, boot, proc, report, selftests
+from bpftcp import bench, boot, kconfig, proc, report, selftests
 from bpftcp.errors import ExitCode, KbuildError, UsageError
 from bpftcp.layout import PATCHED, UNPATCHED, find_root, locked, make_layout
 from bpftcp.pipeline import Pipeline, Request
@@ -42,9 +43,17 @@ def _guarded(program: str, parser: argparse.ArgumentParser, argv: Sequence[str])
     except KbuildError as e:
         report.print_error(e, repeat)
         return e.exit_code
+    except OSError as e:
+        say(f"system: {e}")
+        say(f"  repeat: {repeat}")
+        return ExitCode.MISSING
     except KeyboardInterrupt:
         say("interrupted; the same command goes on from here")
         return ExitCode.INTERRUPTED
+    except Exception:
+        traceback.print_exc()
+        say("this is a defect of these tools, not of the kernel")
+        return ExitCode.INTERNAL
 
 
 def _pipeline(args: argparse.Namespace) -> Pipeline:
@@ -166,7 +175,17 @@ def _boot(pipeline: Pipeline, args: argparse.Namespace) -> ExitCode:
     return ExitCode.PASSED if result.status == 0 else ExitCode.FAILED
 
 
+def _prepare_outputs(*paths: Path | None) -> None:
+    """Files of an earlier run must not pass for those of one that fails."""
+    for path in paths:
+        if path and not path.resolve().parent.is_dir():
+            raise UsageError(f"{path}: no such folder")
+        if path:
+            path.unlink(missing_ok=True)
+
+
 def _bench(pipeline: Pipeline, args: argparse.Namespace) -> ExitCode:
+    _prepare_outputs(args.json)
     subjects = []
     for name in (UNPATCHED, PATCHED):
         one = pipeline.variant(unpatched=name == UNPATCHED)
@@ -182,21 +201,23 @@ def _bench(pipeline: Pipeline, args: argparse.Namespace) -> ExitCode:
 def _run_selftests(pipeline: Pipeline, args: argparse.Namespace) -> ExitCode:
     if args.list:
         tree = pipeline.folder / "tree" if not args.tree else args.tree
+        if not tree.is_dir():
+            raise UsageError(f"{tree} is not there yet", repeat=pipeline.request.repeat)
         known = selftests.known_names(tree, pipeline.layout.selftests, pipeline.tests_folder())
         for job, subtests in known.items():
             print(*(subtests or [job]), sep="\n")
         return ExitCode.PASSED
-    for path in (args.json, args.junit):
-        if path and not path.resolve().parent.is_dir():
-            raise UsageError(f"{path}: no such folder")
+    _prepare_outputs(args.json, args.junit)
     kernel = pipeline.build()
     built = pipeline.build_tests(kernel)
     known = selftests.known_names(kernel.tree.path, pipeline.layout.selftests, built.out)
     jobs = selftests.select(built, known, args.expression)
-    outcome = selftests.run(pipeline.guest(kernel, "selftests"), built, jobs)
+    config = kconfig.read_config(kernel.config.path)
+    checks = [name for name, symbol in selftests.CHECKS.items() if config.get(symbol) == "y"]
+    outcome = selftests.run(pipeline.guest(kernel, "selftests"), built, jobs, checks)
     selftests.remember(built.out, jobs, outcome.results)
-    report.print_results(outcome, kernel)
     report.write_files(outcome, kernel, pipeline.base.name, args.json, args.junit)
+    report.print_results(outcome, kernel)
     if report.print_crash(outcome.guest, outcome.splats, kernel):
         return ExitCode.CRASHED
     return ExitCode.FAILED if outcome.failed else ExitCode.PASSED

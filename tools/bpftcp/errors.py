@@ -20,6 +20,8 @@ class ExitCode(IntEnum):
     """The kernel oopsed, warned, leaked, hung or ran out of memory."""
     MISSING = 4
     """Something outside of this project is missing."""
+    INTERNAL = 70
+    """A defect of these tools: neither the kernel's nor the caller's fault."""
     INTERRUPTED = 130
 
 
@@ -105,6 +107,10 @@ class BootError(KbuildError):
 
     stage = "boot"
     exit_code = ExitCode.CRASHED
+
+
+class LostPortsError(BootError):
+    """The guest came up and powered off in order, but nothing it printed reached us."""
 
 
 class BenchError(KbuildError):

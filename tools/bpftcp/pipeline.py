@@ -96,12 +96,13 @@ class Pipeline:
         if self.request.tarball:
             src = source.from_tarball(self.request.tarball)
         else:
-            src = source.from_package(
-                self.base,
-                self.layout.cache,
-                update=self.request.update,
-                offline=self.request.offline,
-            )
+            with locked(self.layout.cache, "download"):
+                src = source.from_package(
+                    self.base,
+                    self.layout.cache,
+                    update=self.request.update,
+                    offline=self.request.offline,
+                )
         repository = self.layout.repository
         with locked(self.layout.cache, "import"):
             return repository, import_tarball(src, repository)
@@ -182,15 +183,16 @@ class Pipeline:
         return self.request.jobs or build.default_jobs()
 
     def build_tests(self, kernel: Kernel) -> testbuild.TestBuild:
-        return testbuild.build_tests(
-            kernel.tree.path,
-            kernel.build.vmlinux,
-            self.layout.selftests,
-            self.tests_folder(),
-            self.folder / "tools",
-            jobs=self.jobs,
-            inputs=kernel.build.fingerprint,
-        )
+        with locked(self.layout.work / self.key, "tools"):
+            return testbuild.build_tests(
+                kernel.tree.path,
+                kernel.build.vmlinux,
+                self.layout.selftests,
+                self.tests_folder(),
+                self.folder / "tools",
+                jobs=self.jobs,
+                inputs=kernel.build.fingerprint,
+            )
 
     def tests_folder(self) -> Path:
         return self.folder / self.profile().name / "selftests"

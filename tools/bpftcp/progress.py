@@ -67,11 +67,11 @@ def stage(name: str) -> Iterator[Stage]:
     if console.is_terminal and sys.stderr.isatty():
         columns = (
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[text]}"),
+            TextColumn("{task.fields[text]}", markup=False),
         )
         with Progress(*columns, console=console, transient=True) as bar:
             yield _BarStage(bar, name)

@@ -64,7 +64,7 @@ def print_results(report: Report, kernel: Kernel) -> None:
     table.add_column("test")
     table.add_column("result")
     for result in report.results:
-        table.add_row(result.name, Text(result.status.value, style=_STYLE[result.status]))
+        table.add_row(Text(result.name), Text(result.status.value, style=_STYLE[result.status]))
     out.print(table)
     for result in report.results:
         if result.status in (Status.FAILED, Status.LOST):
@@ -97,7 +97,7 @@ def print_bench(
         json.write_text(benchdata.to_json(columns, facts), encoding="utf-8")
     worse = benchdata.regressions(columns)
     for row in worse:
-        say(f"bench: patched and idle is above unpatched in {row}")
+        say(f"bench: {row}")
     return ExitCode.FAILED if worse else ExitCode.PASSED
 
 
@@ -106,7 +106,7 @@ def print_crash(guest: GuestResult, splats: Sequence[Splat], kernel: Kernel) -> 
     for splat in splats:
         say(f"\n{splat.kind.value}: {splat.title}")
         say(f"  {guest.console_log}:{splat.line_number}  [{splat.fingerprint}]")
-        for line in decode(splat.lines[:SPLAT_LINES], kernel.build.vmlinux, kernel.tree.path):
+        for line in _decoded(splat, kernel):
             say(f"    {line}")
     ended = {
         Outcome.DIED: "the guest died",
@@ -120,6 +120,15 @@ def print_crash(guest: GuestResult, splats: Sequence[Splat], kernel: Kernel) -> 
     say(f"  log:    {guest.console_log}")
     say(f"  repeat: {guest.command}")
     return True
+
+
+def _decoded(splat: Splat, kernel: Kernel) -> tuple[str, ...]:
+    """A crash stays a crash on a machine that has no binutils."""
+    lines = splat.lines[:SPLAT_LINES]
+    try:
+        return decode(lines, kernel.build.vmlinux, kernel.tree.path)
+    except KbuildError as e:
+        return (*lines, f"(not decoded: {e.message})")
 
 
 def write_files(
@@ -144,4 +153,7 @@ def write_files(
         results.write_json(json, report.results, facts)
     if junit:
         properties = {k: str(facts[k]) for k in ("base", "kernel", "profile", "guest")}
-        results.write_junit(junit, report.results, properties)
+        crashes = [f"{s.kind.value}: {s.title}" for s in report.splats]
+        if report.guest.outcome is not Outcome.EXITED:
+            crashes.append(f"the guest {report.guest.outcome.value}")
+        results.write_junit(junit, report.results, properties, crashes)

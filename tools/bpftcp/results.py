@@ -73,6 +73,7 @@ def parse_ktap(lines: Sequence[str], suite: str) -> list[Result]:
     seen: dict[int, int] = {}
     children: dict[int, list[Result]] = {}
     diagnostics: list[str] = []
+    missing = 0
     for line in lines:
         if plan := _PLAN.match(line):
             planned[len(plan[1])] = int(plan[2])
@@ -85,8 +86,8 @@ def parse_ktap(lines: Sequence[str], suite: str) -> list[Result]:
             diagnostics = []
             deeper = [d for d in children if d > depth]
             inner = [r for d in sorted(deeper) for r in children.pop(d)]
-            for d in deeper:
-                planned.pop(d, None)
+            for d in [d for d in planned if d > depth]:
+                missing += max(0, planned.pop(d) - seen.pop(d, 0))
             if inner and (result.status is not Status.FAILED or _any_failed(inner)):
                 nested = [Result(f"{name}/{r.name}", r.status, r.detail) for r in inner]
                 children.setdefault(depth, []).extend(nested)
@@ -96,7 +97,7 @@ def parse_ktap(lines: Sequence[str], suite: str) -> list[Result]:
             diagnostics.append(line.strip().lstrip("# "))
     for depth in sorted(children):
         results += [Result(f"{suite}/{r.name}", r.status, r.detail) for r in children[depth]]
-    missing = sum(max(0, count - seen.get(depth, 0)) for depth, count in planned.items())
+    missing += sum(max(0, count - seen.get(depth, 0)) for depth, count in planned.items())
     if missing or not planned:
         what = f"{missing} planned results are missing" if planned else "no KTAP plan"
         results.append(Result(f"{suite}/(incomplete)", Status.LOST, (what,)))
@@ -135,22 +136,37 @@ def write_json(path: Path, results: Sequence[Result], facts: dict[str, object]) 
     path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
 
 
-def write_junit(path: Path, results: Sequence[Result], properties: dict[str, str]) -> None:
-    """The same as JUnit XML."""
+def _printable(text: str) -> str:
+    """Without what XML cannot hold: terminal sequences, NULs."""
+    return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd]", "?", text)
+
+
+def write_junit(
+    path: Path,
+    results: Sequence[Result],
+    properties: dict[str, str],
+    crashes: Sequence[str] = (),
+) -> None:
+    """The same as JUnit XML; crashes, one line each, are errors of their own."""
     suite = TestSuite("selftests")
     for key, value in properties.items():
         suite.add_property(key, value)
     for r in results:
         case = TestCase(r.name.rpartition("/")[2], r.name.rpartition("/")[0].replace("/", "."))
-        text = "\n".join(r.detail)
+        text = _printable("\n".join(r.detail))
+        last = _printable(r.detail[-1]) if r.detail else ""
         if r.status is Status.FAILED:
-            case.result = [Failure(r.detail[-1] if r.detail else "failed")]
+            case.result = [Failure(last or "failed")]
             case.result[0].text = text
         elif r.status is Status.LOST:
             case.result = [Error("no result")]
             case.result[0].text = text
         elif r.status is Status.SKIPPED:
-            case.result = [Skipped(r.detail[-1] if r.detail else "")]
+            case.result = [Skipped(last)]
+        suite.add_testcase(case)
+    for number, crash in enumerate(crashes, 1):
+        case = TestCase(f"crash {number}", "kernel")
+        case.result = [Error(_printable(crash))]
         suite.add_testcase(case)
     xml = JUnitXml()
     xml.add_testsuite(suite)

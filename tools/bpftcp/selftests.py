@@ -23,6 +23,9 @@ from bpftcp.testbuild import TestBuild
 
 BEGIN = "@@bpftcp-begin "
 END = "@@bpftcp-end "
+CHECKED = "@@bpftcp-checked "
+CHECKS = {"kmemleak": "DEBUG_KMEMLEAK", "lockdep": "PROVE_LOCKING"}
+"""Checks of the kernel on itself, and the config symbol that promises each."""
 KNOWN = "known-tests.json"
 KTAP_SUITE = "ktap"
 BPF_SUITE = "bpf"
@@ -30,11 +33,15 @@ BPF_SUITE = "bpf"
 
 @dataclass(frozen=True)
 class Job:
-    """One process to run in the guest; name: the results' prefix, expected: lost if absent."""
+    """One process to run in the guest; name: the results' prefix.
+
+    subtests: where only these of its subtests are to run; each must then give a result.
+    """
 
     name: str
     command: str
     ktap: bool
+    subtests: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,15 +84,13 @@ def select(build: TestBuild, known: dict[str, list[str]], expression: str | None
     for test in build.tests:
         name = f"{BPF_SUITE}/{test}"
         subtests = known.get(name, [])
-        chosen = [s for s in subtests if matches(s)]
-        if not subtests and not matches(name):
+        chosen = tuple(s for s in subtests if matches(s))
+        if not (chosen if subtests else matches(name)):
             continue
-        if subtests and not chosen and not matches(name):
-            continue
-        part = bool(subtests) and len(chosen) < len(subtests) and not matches(name)
-        globs = [s.removeprefix(f"{BPF_SUITE}/") for s in chosen] if part else [test]
+        part = chosen if len(chosen) < len(subtests) else ()
+        globs = [s.removeprefix(f"{BPF_SUITE}/") for s in part] or [test]
         command = f"./test_progs -a {shlex.quote(','.join(globs))}"
-        jobs.append(Job(name, command, ktap=False))
+        jobs.append(Job(name, command, ktap=False, subtests=part))
     for program in build.ktap:
         name = f"{KTAP_SUITE}/{program}"
         if matches(name) or any(matches(s) for s in known.get(name, [])):
@@ -115,17 +120,25 @@ def guest_script(build: TestBuild, jobs: Sequence[Job], folder: Path) -> str:
     lines += [
         "if [ -e /sys/kernel/debug/kmemleak ]; then",
         # An object must be five seconds old before it is suspected.
-        "  sleep 6; echo scan > /sys/kernel/debug/kmemleak",
-        "  sleep 6; echo scan > /sys/kernel/debug/kmemleak",
-        f"  cat /sys/kernel/debug/kmemleak > {leaks}",
+        "  sleep 6; echo scan > /sys/kernel/debug/kmemleak &&",
+        "  sleep 6; echo scan > /sys/kernel/debug/kmemleak &&",
+        f"  cat /sys/kernel/debug/kmemleak > {leaks} && echo {shlex.quote(CHECKED + 'kmemleak')}",
+        "fi",
+        "if grep -q '^ debug_locks: *1' /proc/lockdep_stats 2>/dev/null; then",
+        f"  echo {shlex.quote(CHECKED + 'lockdep')}",
         "fi",
         "exit 0",
     ]
     return "\n".join(lines)
 
 
-def run(guest: boot.Guest, build: TestBuild, jobs: Sequence[Job]) -> Report:
-    """Boot, run the jobs, and read what came of them. Raises BootError."""
+def run(
+    guest: boot.Guest, build: TestBuild, jobs: Sequence[Job], checks: Sequence[str] = ()
+) -> Report:
+    """Boot, run the jobs, and read what came of them. Raises BootError.
+
+    checks: of the kernel on itself (see CHECKS) that must still have worked at the end.
+    """
     leaks = guest.folder / "kmemleak.txt"
     leaks.unlink(missing_ok=True)
     with stage("selftests") as progress:
@@ -135,7 +148,20 @@ def run(guest: boot.Guest, build: TestBuild, jobs: Sequence[Job]) -> Report:
     splats = result.console.splats
     if leaks.is_file():
         splats += parse_kmemleak(leaks.read_text(encoding="utf-8", errors="replace"))
-    return Report(tuple(read_results(lines, jobs)), splats, result)
+    found = [*read_results(lines, jobs), *read_checks(lines, checks)]
+    return Report(tuple(found), splats, result)
+
+
+def read_checks(lines: Iterable[str], checks: Sequence[str]) -> list[Result]:
+    """A result for each check: one that is not working must not look like a clean log."""
+    worked = {line[len(CHECKED) :] for line in lines if line.startswith(CHECKED)}
+    lost = ("it was off at the end, or before",)
+    return [
+        Result(f"check/{c}", Status.PASSED)
+        if c in worked
+        else Result(f"check/{c}", Status.LOST, lost)
+        for c in checks
+    ]
 
 
 class _Follower:
@@ -182,6 +208,10 @@ def _job_results(job: Job, output: list[str] | None, status: int | None) -> list
         found = results.parse_test_progs(output, job.name.partition("/")[0])
     if status is None:
         return [*found, Result(job.name, Status.LOST, (*output[-5:], "it did not come to its end"))]
+    missing = [s for s in job.subtests if s not in {r.name for r in found}]
+    if missing:
+        found = [r for r in found if r.name != job.name]
+        return [*found, *(Result(s, Status.LOST, ("no such subtest ran",)) for s in missing)]
     explained = any(r.status in (Status.FAILED, Status.LOST) for r in found)
     if not found or (status != 0 and not explained):
         detail = (*output[-10:], f"ended with status {status}")
@@ -198,5 +228,6 @@ def remember(out: Path, jobs: Sequence[Job], found: Sequence[Result]) -> None:
         known = {}
     for job in jobs:
         names = [r.name for r in found if r.name.startswith(f"{job.name}/") and "(" not in r.name]
-        known[job.name] = list(dict.fromkeys([*known.get(job.name, []), *names]))
+        if not job.subtests and not any(r.status is Status.LOST for r in found):
+            known[job.name] = names
     path.write_text(json.dumps(known, indent=1), encoding="utf-8")

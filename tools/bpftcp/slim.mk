@@ -59,7 +59,8 @@ LDLIBS := -lelf -lz -lrt -lpthread
 all: $(OUT)/test_progs $(BENCHES:%=$(OUT)/bench/%) $(KTAP:%=$(OUT)/ktap/%) $(BPFTOOL)
 
 # bpftool without its own BPF skeletons: they would tie it to one vmlinux.
-$(BPFTOOL): $(wildcard $(TOOLS)/bpf/bpftool/*.[ch] $(TOOLS)/lib/bpf/*.[ch])
+$(BPFTOOL): $(wildcard $(TOOLS)/bpf/bpftool/*.[ch] $(TOOLS)/lib/bpf/*.[ch] \
+		$(TOOLS)/include/uapi/linux/*.h $(TREE)/kernel/bpf/disasm.[ch])
 	@echo '  BPFTOOL $@'
 	@mkdir -p $(HOST)/bpftool
 	@$(MAKE) -s -C $(TOOLS)/bpf/bpftool FEATURE_DISPLAY= OUTPUT=$(HOST)/bpftool/ CLANG=$(CLANG) \
@@ -149,4 +150,4 @@ $(OUT)/ktap/%: $(TREE)/tools/testing/selftests/%.c
 .PHONY: FORCE
 FORCE:
 
--include $(wildcard $(OUT)/*.d $(OUT)/*/*.d)
+-include $(wildcard $(OUT)/*.d $(OUT)/*/*.d $(OUT)/*/*/*.d)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bpftcp import proc
 from bpftcp.compilerlog import first_error
-from bpftcp.errors import BuildError, UsageError
+from bpftcp.errors import BuildError, MissingError, UsageError
 from bpftcp.progress import stage
 
 MAKEFILE = Path(__file__).with_name("slim.mk")
@@ -104,9 +104,13 @@ def build_tests(
     result = TestBuild(out, host / "bpftool/bpftool", tuple(tests), tuple(ktap))
     stamp = out / "bpftcp-tests.sha256"
     wanted = _digest(selftests, inputs)
-    if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
+    made = [result.test_progs, result.bpftool]
+    made += [*map(result.bench, benches), *map(result.program, ktap)]
+    current = stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted
+    if current and all(path.is_file() for path in made):
         return result
     out.mkdir(parents=True, exist_ok=True)
+    stamp.unlink(missing_ok=True)
     log = out / "selftests.log"
     log.unlink(missing_ok=True)
     argv = [
@@ -139,7 +143,8 @@ def build_tests(
 
 
 def _digest(selftests: Path, inputs: str) -> str:
-    digest = hashlib.sha256(inputs.encode() + MAKEFILE.read_bytes())
+    clang = proc.run(["clang-19", "--version"]).require(MissingError, "clang-19 does not run")
+    digest = hashlib.sha256(inputs.encode() + clang.encode() + MAKEFILE.read_bytes())
     for path in sorted(p for p in selftests.rglob("*") if p.is_file()):
         digest.update(str(path.relative_to(selftests)).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
