@@ -103,9 +103,10 @@ def vng_argv(guest: Guest, command: str | None) -> list[str]:
         argv.append("--disable-kvm")
     for folder in (guest.folder, *guest.writable):
         argv.append(f"--rwdir={folder}")
-    cmdline = ["loglevel=8", *guest.cmdline]
+    cmdline = list(guest.cmdline)
     options = list(guest.qemu_options)
     if command is not None:
+        cmdline.insert(0, "loglevel=8")
         # virtme-ng sends the console of a scripted guest to /dev/null.
         options.append(f"-set chardev.console.path={guest.folder / 'console.log'}")
     argv += [f"--append={' '.join(cmdline)}"]
