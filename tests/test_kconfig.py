@@ -74,6 +74,13 @@ def test_symbols_that_did_not_take_are_named_with_the_reason(
     assert caught.value.exit_code is ExitCode.FAILED
 
 
+def test_switching_off_what_does_not_exist_is_a_mistake(kernel: FakeKernel, tmp_path: Path) -> None:
+    path = fragment(tmp_path, "CONFIG_NET=y\nCONFIG_EXPERT_ONLY=n\nCONFIG_EXPERT_OLNY=n\n")
+    with pytest.raises(ConfigError, match="1 config symbol did not take") as caught:
+        kconfig.configure(kernel.tree, tmp_path / "out", [path])
+    assert "CONFIG_EXPERT_OLNY: wanted n, got n (net.config:3): no such" in caught.value.excerpt[0]
+
+
 @pytest.mark.parametrize(
     ("symbol", "wanted", "config", "phrase"),
     [

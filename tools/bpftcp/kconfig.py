@@ -201,9 +201,14 @@ def _digest(config: Path) -> str:
 def _verify(tree: Path, target: Path, wanted: dict[str, Wanted], repeat: str, log: Path) -> None:
     have = read_config(target)
     wrong = [w for w in wanted.values() if have.get(w.symbol, "n") != w.value]
-    if not wrong:
+    # Off is also what a misspelt or renamed symbol is: only Kconfig tells them apart.
+    off = [w for w in wanted.values() if w.value == have.get(w.symbol, "n") == "n"]
+    if not wrong and not off:
         return
     model = kconfig_deps.read_tree(tree)
+    wrong += [w for w in off if w.symbol not in model.definitions and w not in wrong]
+    if not wrong:
+        return
     lines = []
     for w in wrong:
         got = have.get(w.symbol, "n")
