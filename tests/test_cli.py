@@ -211,6 +211,32 @@ def test_a_defect_of_the_tools_is_not_a_failed_test(
     assert kbuild("apply", "--tree", kernel.tree) is ExitCode.INTERNAL
 
 
+def test_a_leak_outranks_results(
+    kernel: FakeKernel,
+    run_selftests: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def script(_build: object, _jobs: object, folder: Path) -> str:
+        report = CONSOLES / "kmemleak.txt"
+        return f"cat {tmp_path}/says; cp {report} {folder}/kmemleak.txt; exit 0"
+
+    monkeypatch.setattr(selftests, "guest_script", script)
+    assert run_selftests("--tree", kernel.tree) is ExitCode.CRASHED
+    captured = capsys.readouterr()
+    assert "1 passed, 0 failed" in captured.out and "leak: unreferenced object" in captured.err
+
+
+def test_rebase_in_progress(
+    kernel: FakeKernel, kbuild: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kernel.make_patch(1, 10, "first")
+    (kernel.tree / ".git/rebase-merge").mkdir()
+    assert kbuild("apply", "--tree", kernel.tree) is ExitCode.USAGE
+    assert "rebase is in progress" in capsys.readouterr().err
+
+
 def test_hang(
     kernel: FakeKernel,
     run_selftests: Run,

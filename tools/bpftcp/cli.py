@@ -123,6 +123,7 @@ def _kbuild_parser() -> argparse.ArgumentParser:
     one = commands.add_parser("bench", help="instruction counts, unpatched against patched")
     _common(one)
     one.add_argument("--boots", type=int, default=3, metavar="N", help="of each kernel (3)")
+    one.add_argument("--rows", default=bench.ROWS, metavar="GLOB", help="like 'conn/*' or '*'")
     one.add_argument("--setup", action="append", metavar="NAME", help="beside `none`")
     one.add_argument("--json", type=Path, metavar="FILE", help="the numbers as JSON")
     one.set_defaults(command=_bench, profile="bench")
@@ -194,7 +195,7 @@ def _bench(pipeline: Pipeline, args: argparse.Namespace) -> ExitCode:
         guest = one.guest(kernel, "bench", allow_kvm=False)
         subjects.append(bench.Subject(name, kernel, tests, guest))
     setups = ("none", *args.setup) if args.setup else bench.SETUPS
-    columns = bench.measure(subjects, setups=setups, boots=args.boots)
+    columns = bench.measure(subjects, setups=setups, boots=args.boots, rows=args.rows)
     return report.print_bench(columns, subjects, pipeline.base.name, args.json)
 
 
