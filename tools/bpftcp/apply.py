@@ -135,11 +135,11 @@ def _adopt_attached(tree: Tree, series: Series, base: str) -> None:
     same = git("read-tree", base).ok
     same = same and all(git("apply", "--cached", str(p.path)).ok for p in series.patches)
     git("update-index", "-q", "--refresh")
-    same = same and git("status", "--porcelain").ok
-    listing = git("status", "--porcelain", "--untracked-files=all").output.splitlines()
+    status = git("status", "--porcelain", "--untracked-files=all")
+    listing = status.output.splitlines()
     (tree.git_dir / "bpftcp-index").unlink(missing_ok=True)
     # Against this index nothing differs but the index itself, from HEAD.
-    if same and all(line[1] == " " and line[0] != "?" for line in listing):
+    if same and status.ok and all(line[1] == " " and line[0] != "?" for line in listing):
         say(f"{tree.path}: holds the series and nothing else; applying it again")
         tree.git("reset", "-q", "--hard", base).require(TreeError, "cannot go back")
         tree.git("clean", "-qfd").require(TreeError, "cannot clean up")
@@ -219,8 +219,8 @@ def _local_work(tree: Tree, head: str) -> tuple[str, ...]:
 
 def _refuse_foreign_work(tree: Tree, state: State, recorded: State | None, repeat: str) -> None:
     refuse_unclean(tree)
-    on_ours = tree.git("branch", "--show-current").output.strip() == BRANCH
-    if not tree.managed and on_ours and recorded and not holds(tree, recorded):
+    ours = not tree.managed and tree.branch() == BRANCH
+    if ours and recorded and not holds(tree, recorded):
         raise TreeError(
             f"{tree.path}: the series on branch {BRANCH} was rewritten; go to your base first",
             repeat=f"git -C {tree.path} switch -",
@@ -242,7 +242,7 @@ def _refuse_foreign_work(tree: Tree, state: State, recorded: State | None, repea
 
 def _switch_to_our_branch(tree: Tree, recorded: State | None) -> None:
     """In a user's tree the series goes on a branch of ours, which must hold nothing else."""
-    if tree.git("branch", "--show-current").output.strip() == BRANCH:
+    if tree.branch() == BRANCH:
         return
     tip = tree.git("rev-parse", "-q", "--verify", f"refs/heads/{BRANCH}")
     if tip.ok and (recorded is None or tip.output.strip() != recorded.head):

@@ -93,8 +93,7 @@ def undo_interrupted(tree: Tree, state: State) -> State:
 
 
 def _is_ours(tree: Tree, state: State) -> bool:
-    branch = tree.git("branch", "--show-current").output.strip()
-    if branch != ("" if tree.managed else BRANCH):
+    if tree.branch() != ("" if tree.managed else BRANCH):
         return False
     ours = {state.base, *(a.commit for a in state.applied)}
     # git am commits before we can record it: one commit on top of the last may be ours too.

@@ -58,7 +58,6 @@ def _guarded(program: str, parser: argparse.ArgumentParser, argv: Sequence[str])
 
 def _pipeline(args: argparse.Namespace) -> Pipeline:
     layout = make_layout(find_root(), args.work)
-    wants_series = "kbuild apply"
     given = [f"--base {args.base}"] if args.base else []
     given += [f"--tree {shlex.quote(str(args.tree))}"] if args.tree else []
     request = Request(
@@ -72,7 +71,7 @@ def _pipeline(args: argparse.Namespace) -> Pipeline:
         offline=args.offline,
         carry_on=getattr(args, "carry_on", False),
         jobs=args.jobs,
-        repeat=" ".join([f"tools/{wants_series}", *given]),
+        repeat=" ".join(["tools/kbuild apply", *given]),
     )
     return Pipeline(layout, request)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from bpftcp import build, kconfig, kvm, source, testbuild
@@ -41,8 +42,15 @@ class Kernel:
     config: kconfig.Config
     build: build.Build
     profile: kconfig.Profile
-    folder: Path
-    """The variant's folder; the build is in the sub-folder named after the profile."""
+
+
+def _choose(bases: dict[str, Base], name: str) -> Base:
+    if name not in bases:
+        raise SourceError(
+            f"base {name} is unknown",
+            excerpt=source.alternatives(f"--base {known}" for known in bases),
+        )
+    return bases[name]
 
 
 class Pipeline:
@@ -52,18 +60,9 @@ class Pipeline:
         self.layout = layout
         self.request = request
         default, bases = load_bases(layout.patches)
-        self.base = self._base(bases, default)
+        self.base = _choose(bases, request.base or default)
+        self.canonical = bases[default]
         self.profiles = kconfig.load_profiles(layout.kconfig)
-        self._commit: str | None = None
-
-    def _base(self, bases: dict[str, Base], default: str) -> Base:
-        name = self.request.base or default
-        if name not in bases:
-            raise SourceError(
-                f"base {name} is unknown",
-                excerpt=source.alternatives(f"--base {known}" for known in bases),
-            )
-        return bases[name]
 
     def variant(self, *, unpatched: bool) -> Pipeline:
         """The same run over the kernel with or without the series."""
@@ -78,6 +77,15 @@ class Pipeline:
     @property
     def folder(self) -> Path:
         return self.layout.variant(self.key, UNPATCHED if self.request.unpatched else PATCHED)
+
+    @property
+    def out(self) -> Path:
+        """The build folder of the profile."""
+        return self.folder / self.profile().name
+
+    @cached_property
+    def tools(self) -> build.Toolchain:
+        return build.toolchain(self.folder)
 
     def series(self) -> Series:
         return load_series(self.layout.patches, self.base.name, self.request.topic)
@@ -94,15 +102,16 @@ class Pipeline:
             tree = open_tree(self.request.tree)
             return tree.path, recorded_base(tree) or tree.head()
         if self.request.tarball:
-            src = source.from_tarball(self.request.tarball)
-        else:
-            with locked(self.layout.cache, "download"):
-                src = source.from_package(
-                    self.base,
-                    self.layout.cache,
-                    update=self.request.update,
-                    offline=self.request.offline,
-                )
+            return self._import(source.from_tarball(self.request.tarball))
+        return self._import(self._package(self.base, update=self.request.update))
+
+    def _package(self, base: Base, *, update: bool = False) -> source.Source:
+        with locked(self.layout.cache, "download"):
+            return source.from_package(
+                base, self.layout.cache, update=update, offline=self.request.offline
+            )
+
+    def _import(self, src: source.Source) -> tuple[Path, str]:
         repository = self.layout.repository
         with locked(self.layout.cache, "import"):
             return repository, import_tarball(src, repository)
@@ -148,35 +157,23 @@ class Pipeline:
 
     def _import_canonical(self) -> None:
         """The source the canonical patches are made against: a 3-way merge starts from it."""
-        default, bases = load_bases(self.layout.patches)
-        if self.base.name != default and not self.request.offline:
-            src = source.from_package(bases[default], self.layout.cache)
-            import_tarball(src, self.layout.repository)
+        if self.base != self.canonical and not self.request.offline:
+            self._import(self._package(self.canonical))
 
     def configure(self) -> tuple[Tree, kconfig.Config]:
         tree, _ = self.apply()
-        return tree, self._configure(tree)
-
-    def _configure(self, tree: Tree) -> kconfig.Config:
-        extra = self.base.kconfig
-        fragments = kconfig.fragment_paths(self.layout.kconfig, self.profile(), extra)
-        tools = build.toolchain(self.folder)
-        out = self.folder / self.profile().name
-        return kconfig.configure(tree.path, out, fragments, make_args=tools.make_args)
+        profile = self.profile()
+        fragments = kconfig.fragment_paths(self.layout.kconfig, profile, self.base.kconfig)
+        make_args = self.tools.make_args
+        return tree, kconfig.configure(tree.path, self.out, fragments, make_args=make_args)
 
     def build(self) -> Kernel:
-        tree, _ = self.apply()
-        config = self._configure(tree)
+        tree, config = self.configure()
         profile = self.profile()
         made = build.build_kernel(
-            tree,
-            self.folder / profile.name,
-            config.digest,
-            build.toolchain(self.folder),
-            jobs=self.jobs,
-            expected=profile.objects,
+            tree, self.out, config.digest, self.tools, jobs=self.jobs, expected=profile.objects
         )
-        return Kernel(tree, config, made, profile, self.folder)
+        return Kernel(tree, config, made, profile)
 
     @property
     def jobs(self) -> int:
@@ -195,14 +192,14 @@ class Pipeline:
             )
 
     def tests_folder(self) -> Path:
-        return self.folder / self.profile().name / "selftests"
+        return self.out / "selftests"
 
     def guest(self, kernel: Kernel, run: str, *, allow_kvm: bool = True) -> Guest:
         """A guest for this kernel; run names the folder of its logs."""
         profile = kernel.profile
         return Guest(
             image=kernel.build.image,
-            folder=self.folder / profile.name / "runs" / run,
+            folder=self.out / "runs" / run,
             cpus=profile.cpus,
             memory=profile.memory,
             kvm=allow_kvm and kvm.usable(kernel.build.image, self.layout.cache),

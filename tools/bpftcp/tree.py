@@ -54,6 +54,10 @@ class Tree:
         commit: str = self.repo.head.commit.hexsha
         return commit
 
+    def branch(self) -> str:
+        """The branch that is checked out; empty where HEAD is detached."""
+        return self.git("branch", "--show-current").output.strip()
+
     def busy(self) -> str | None:
         """What unfinished git operation is going on here, if any."""
         return next((what for name, what in _BUSY.items() if (self.git_dir / name).exists()), None)
