@@ -11,11 +11,12 @@ from pathlib import Path
 from bpftcp import proc
 from bpftcp.compilerlog import first_error
 from bpftcp.errors import BuildError, MissingError, UsageError
-from bpftcp.progress import stage
+from bpftcp.progress import say, stage
 
 MAKEFILE = Path(__file__).with_name("slim.mk")
 TREE_TESTS = "test_progs.tests"
 KTAP_TESTS = "ktap.tests"
+NEEDED = "needs.tests"
 _STEP = re.compile(r"^  [A-Z]+ +(\S+)")
 _FUNCTION = re.compile(r"^void (?:serial_)?test_(\w+)\((?:void)?\)", re.M)
 _STARTS_SUBTEST = re.compile(r'test__start_subtest(?:_with_desc)?\(\s*"([^"%]+)"')
@@ -51,11 +52,23 @@ def read_list(path: Path) -> list[str]:
     return [name for line in lines if (name := line.partition("#")[0].strip())]
 
 
-def list_files(selftests: Path) -> list[str]:
+def list_files(tree: Path, selftests: Path) -> list[str]:
     """Files of prog_tests/ that are built: ours, then those named of the tree's."""
+    out = left_out(tree, selftests)
     ours = sorted(p.stem for p in (selftests / "bpf/prog_tests").glob("*.c"))
     named = read_list(selftests / "bpf" / TREE_TESTS)
-    return [*ours, *(name for name in named if name not in ours)]
+    return [*(n for n in ours if n not in out), *(n for n in named if n not in ours)]
+
+
+def left_out(tree: Path, selftests: Path) -> dict[str, str]:
+    """Files of our prog_tests/ that this tree is not made for, and the file it lacks."""
+    out: dict[str, str] = {}
+    for line in read_list(selftests / NEEDED):
+        pattern, needed = line.split()
+        if not (tree / needed).is_file():
+            paths = (selftests / "bpf/prog_tests").glob(f"{pattern}.c")
+            out |= {path.stem: needed for path in sorted(paths)}
+    return out
 
 
 def ktap_programs(tree: Path, selftests: Path) -> list[str]:
@@ -71,7 +84,7 @@ def tests_in_sources(tree: Path, selftests: Path) -> dict[str, list[str]]:
     Raises UsageError for a file that is nowhere.
     """
     found: dict[str, list[str]] = {}
-    for name in list_files(selftests):
+    for name in list_files(tree, selftests):
         path = _find_file(tree, selftests, name)
         text = path.read_text(encoding="utf-8", errors="replace")
         functions = list(_FUNCTION.finditer(text))
@@ -99,6 +112,8 @@ def build_tests(
     Raises BuildError with the first error, UsageError for a test that is nowhere.
     """
     tests = tests_in_sources(tree, selftests)
+    for name, needed in left_out(tree, selftests).items():
+        say(f"selftests: {name} is left out, this kernel has no {needed}")
     benches = sorted(p.stem for p in (selftests / "bpf/bench").glob("*.c") if ".bpf" not in p.name)
     ktap = ktap_programs(tree, selftests)
     result = TestBuild(out, host / "bpftool/bpftool", tuple(tests), tuple(ktap))
@@ -116,7 +131,7 @@ def build_tests(
     argv = [
         "make", "-f", str(MAKEFILE), f"-j{jobs}", f"TREE={tree}", f"VMLINUX={vmlinux}",
         f"OURS={selftests / 'bpf'}", f"OUT={out}", f"HOST={host}",
-        f"TESTS={' '.join(list_files(selftests))}",
+        f"TESTS={' '.join(list_files(tree, selftests))}",
         f"BENCHES={' '.join(benches)}", f"KTAP={' '.join(ktap)}", "all",
     ]  # fmt: skip
     done = 0

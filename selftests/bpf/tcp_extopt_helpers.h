@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What user space needs of TCP extension options. <linux/tcp.h> cannot be had
+ * beside <netinet/tcp.h>, so these are copies of its definitions.
+ */
+#ifndef __TCP_EXTOPT_HELPERS_H
+#define __TCP_EXTOPT_HELPERS_H
+
+#include <linux/types.h>
+
+#ifndef TCP_EXTOPT
+#define TCP_EXTOPT		47
+#define TCP_EXTOPT_NAME_MAX	16
+
+enum {
+	TCP_EXTOPT_ST_ACTIVE	= 1,
+	TCP_EXTOPT_ST_GONE	= 2,
+};
+
+struct tcp_extopt_info {
+	char	name[TCP_EXTOPT_NAME_MAX];
+	__u32	exid;
+	__u8	exid_len;
+	__u8	kind;
+	__u8	state;
+	__u8	reserved;
+	__u64	written;
+	__u64	parsed;
+	__u32	no_room;
+	__u32	malformed;
+};
+
+#define TCP_EXTOPT_LIST_VERSION	1
+
+struct tcp_extopt_list {
+	__u16	version;
+	__u16	entry_len;
+	__u16	count;
+	__u16	reserved;
+	struct tcp_extopt_info	entry[];
+};
+#endif
+
+#define TCP_EXTOPT_MAX		8
+
+/* enum tcp_extopt_segment of <net/tcp_extopt.h> */
+#define EXTOPT_ACK		4
+#define EXTOPT_DATA		8
+#define EXTOPT_FIN		16
+
+/* A list with room for all the options a socket can have. */
+struct extopt_list {
+	struct tcp_extopt_list	head;
+	struct tcp_extopt_info	info[TCP_EXTOPT_MAX];
+};
+
+#endif
