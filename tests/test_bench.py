@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +14,10 @@ import pytest
 from bpftcp import bench, boot
 from bpftcp.bench import Subject
 from bpftcp.boot import Guest, Outcome
-from bpftcp.errors import BenchError, BootError, LostPortsError
+from bpftcp.errors import BenchError, BootError, LostPortsError, UsageError
+from bpftcp.testbuild import MAKEFILE
+
+SELFTESTS = Path(__file__).parents[1] / "selftests/bpf"
 
 
 def program_output(setup: str, value: int) -> str:
@@ -60,6 +65,78 @@ def test_columns(subjects: list[Subject], monkeypatch: pytest.MonkeyPatch) -> No
         ("unpatched", "none"), ("series", "none"), ("unpatched", "x"), ("series", "x"),
     ]  # fmt: skip
     assert columns[1].measures["rr/ipv4/lo"].per_op == 990
+
+
+def test_each_kernel_runs_the_set_ups_it_has_once(
+    subjects: list[Subject], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: dict[str, list[str]] = {}
+
+    def run(guest: Guest, command: str) -> Any:
+        names = re.findall(r"-s (\S+)", command)
+        ran.setdefault(guest.folder.parent.name, []).extend(names)
+        return answer(guest, "\n".join(program_output(name, 1000) for name in names))
+
+    monkeypatch.setattr(boot, "run", run)
+    columns = bench.measure(subjects, boots=1)
+    sockops = ["none", "sockops-insert", "sockops-insert-parse", "sockops-insert-parse-setsockopt"]
+    extopt = [f"extopt-{n}" for n in ("registered", "insert", "insert-parse")]
+    extopt.append("extopt-insert-parse-setsockopt")
+    assert ran == {"unpatched": sockops, "series": sockops + extopt}
+    measured = [(c.kernel, c.setup) for c in columns]
+    assert sorted(measured) == sorted((k, s) for k, names in ran.items() for s in names)
+
+
+@pytest.mark.parametrize(
+    ("globs", "chosen"),
+    [
+        ([], bench.SETUPS),
+        (["none"], ("none",)),
+        (["*-insert", "sockops-insert"], ("none", "sockops-insert", "extopt-insert")),
+        (["extopt-registered"], ("none", "extopt-registered")),
+    ],
+)
+def test_chosen_set_ups(globs: list[str], chosen: tuple[str, ...]) -> None:
+    assert bench.choose_setups(globs) == chosen
+
+
+def test_a_set_up_that_is_none() -> None:
+    with pytest.raises(UsageError, match=r"no set-up extopt-parse; .*extopt-registered"):
+        bench.choose_setups(["none", "extopt-parse"])
+
+
+def test_the_program_has_these_set_ups() -> None:
+    source = (SELFTESTS / f"bench/{bench.PROGRAM}.c").read_text()
+    table = source.partition("setups[] = {\n")[2].partition("};")[0]
+    assert tuple(re.findall(r'\{ "([^"]+)"', table)) == bench.SETUPS
+
+
+def test_all_skeletons_of_a_bench_are_built(tmp_path: Path) -> None:
+    ours, out, host = tmp_path / "ours", tmp_path / "out", tmp_path / "host"
+    files = {
+        "ours/bench/cost.c": '#include "one.skel.h"\n#include "two.skel.h"\n',
+        "ours/bench/plain.c": "",
+        "ours/bench/one.bpf.c": "",
+        "ours/bench/two.bpf.c": "",
+        "host/bpftool/bpftool": "",
+        "host/libbpf/libbpf.a": "",
+        "vmlinux": "",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+
+    def steps(bench: str) -> list[Any]:
+        variables = [f"TREE={tmp_path / 'tree'}", f"VMLINUX={tmp_path / 'vmlinux'}"]
+        variables += [f"OURS={ours}", f"OUT={out}", f"HOST={host}", "CLANG=true"]
+        argv = ["make", "-n", "-f", str(MAKEFILE), *variables, f"{out}/bench/{bench}"]
+        made = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60)
+        return re.findall(rf"echo '  ([A-Z]+) +{out}/bench/(\S+)'", made.stdout)
+
+    assert steps("plain") == [("CC", "plain")]
+    built = steps("cost")
+    assert built[-1] == ("CC", "cost")
+    assert {name for step, name in built if step == "SKEL"} == {"one.skel.h", "two.skel.h"}
 
 
 def test_lost_ports_are_tried_again(

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from bpftcp import benchdata
-from bpftcp.benchdata import Column, parse_rounds, summarise
+from bpftcp.benchdata import Column, Comparison, parse_rounds, summarise
 from bpftcp.errors import BenchError
 
 
@@ -82,15 +82,78 @@ def test_a_row_that_does_not_repeat_is_not_good() -> None:
     assert benchdata.regressions([base, same]) == ["rr/ipv4/lo: repeats only to 3.000%"]
 
 
-def test_table_and_json() -> None:
-    columns = [
-        column("unpatched", [0, 0, 1000, 1000, 1000]),
-        column("series", [0, 0, 990, 990, 990]),
+def row_of(kernel: str, setup: str, value: float, row: str = "rr/ipv4/lo") -> Column:
+    values = [0, 0, value, value, value]
+    return summarise(kernel, setup, [parse_rounds(output(values, row, setup))])
+
+
+@pytest.fixture
+def e4() -> list[Column]:
+    """The series idles at 10 less; its sock_ops costs 400, mainline's 500."""
+    return [
+        row_of("unpatched", "none", 1000),
+        row_of("series", "none", 990),
+        row_of("unpatched", "sockops-insert", 1500),
+        row_of("series", "sockops-insert", 1390),
+        row_of("series", "extopt-registered", 1002),
+        row_of("series", "extopt-insert", 1200),
     ]
-    out = Console(width=200, record=True, file=io.StringIO())
+
+
+def test_overhead_is_a_fraction_of_mainlines(e4: list[Column]) -> None:
+    comparison = Comparison(e4)
+
+    def of_sockops(setup: str) -> float | None:
+        return comparison.of_sockops("series", setup, "rr/ipv4/lo")
+
+    # Over the same kernel without an option: not (1200 - 1000) / 500.
+    assert of_sockops("extopt-insert") == pytest.approx(210 / 500)
+    assert of_sockops("extopt-registered") is None
+    assert of_sockops("sockops-insert") is None
+    without = [c for c in e4 if c.kernel == "series" or c.setup == "none"]
+    assert Comparison(without).of_sockops("series", "extopt-insert", "rr/ipv4/lo") is None
+
+
+def printed(columns: list[Column]) -> list[list[str]]:
+    out = Console(width=benchdata.WIDTH, record=True, file=io.StringIO())
     out.print(benchdata.make_table(columns))
-    text = out.export_text()
-    assert "1,000.0" in text and "-10.0 -1.00%" in text and "not cycles" in text
-    data = json.loads(benchdata.to_json(columns, {"base": "7.3"}))
-    assert data["schema"] == 1
-    assert data["columns"][1]["rows"]["rr/ipv4/lo"]["per_op"] == 990
+    table, note, text = out.export_text().partition("Counts are executed")
+    assert note and "cycles" in text
+    return [line.split() for line in table.splitlines() if line.strip()]
+
+
+def test_table(e4: list[Column]) -> None:
+    assert printed(e4)[1:] == [
+        ["unpatched", "series"],
+        ["rr/ipv4/lo,", "repeats", "to", "0.000%"],
+        ["none", "1,000.0", "990.0", "-10.0", "-1.00%"],
+        ["sockops-insert", "1,500.0", "+500.0", "+50.00%", "1,390.0", "+390.0", "+39.00%"],
+        ["extopt-registered", "-", "1,002.0", "+2.0", "+0.20%"],
+        ["extopt-insert", "-", "1,200.0", "+200.0", "+20.00%", "0.42", "of", "sock_ops"],
+    ]
+
+
+def test_widest_numbers_fit_the_table() -> None:
+    name, row = "insert-parse-setsockopt", "bulk/ipv4/veth"
+    columns = [
+        row_of("unpatched", "none", 2345678, row),
+        row_of("series", "none", 2345600, row),
+        row_of("unpatched", f"sockops-{name}", 12345678, row),
+        row_of("series", f"sockops-{name}", 12345678, row),
+        row_of("series", f"extopt-{name}", 12345678, row),
+    ]
+    line = printed(columns)[-1]
+    assert line[0] == f"extopt-{name}" and line[-3:] == ["1.00", "of", "sock_ops"]
+    assert line[2:4] == ["12,345,678", "+10,000,000"]
+
+
+def test_json(e4: list[Column]) -> None:
+    data = json.loads(benchdata.to_json(e4, {"base": "7.3"}))
+    assert data["schema"] == 1 and data["base"] == "7.3"
+    rows = {(c["kernel"], c["setup"]): c["rows"]["rr/ipv4/lo"] for c in data["columns"]}
+    assert len(rows) == len(e4)
+    assert rows["series", "none"]["per_op"] == 990
+    assert rows["series", "none"]["difference"] == -10
+    assert rows["series", "none"]["of_sockops"] is None
+    assert rows["series", "extopt-insert"]["difference"] == 200
+    assert rows["series", "extopt-insert"]["of_sockops"] == 0.42

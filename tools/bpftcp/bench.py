@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import fnmatch
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bpftcp import boot
-from bpftcp.benchdata import Column, Round, parse_rounds, summarise
+from bpftcp.benchdata import BASELINE, EXTOPT, SOCKOPS, Column, Round, parse_rounds, summarise
 from bpftcp.boot import Guest
-from bpftcp.errors import BenchError, BootError, LostPortsError
+from bpftcp.errors import BenchError, BootError, LostPortsError, UsageError
+from bpftcp.layout import PATCHED
 from bpftcp.pipeline import Kernel
 from bpftcp.progress import say, stage
 from bpftcp.testbuild import TestBuild
@@ -17,7 +19,10 @@ from bpftcp.testbuild import TestBuild
 PROGRAM = "tcp_opt_cost"
 ROWS = "[rb]*/*"
 """Request/response and bulk. conn/* is there too, but varies by 0.2 % between boots."""
-SETUPS = ("none", "sockops-insert-parse")
+_E4 = ("insert", "insert-parse", "insert-parse-setsockopt")
+SERIES_SETUPS = (f"{EXTOPT}registered", *(EXTOPT + name for name in _E4))
+"""Set-ups that only a kernel with the series has."""
+SETUPS = (BASELINE, *(SOCKOPS + name for name in _E4), *SERIES_SETUPS)
 ICOUNT = "-icount shift=0,sleep=on"
 """One nanosecond an instruction. sleep=on: an idle guest waits for the host's disk in real
 time; with off its clock leaps ahead meanwhile, and udev's time-outs pass at boot."""
@@ -34,6 +39,23 @@ class Subject:
     guest: Guest
 
 
+def choose_setups(globs: Sequence[str]) -> tuple[str, ...]:
+    """The set-ups that any of the globs names, and the baseline; all without globs.
+
+    Raises UsageError for a glob that names none.
+    """
+    for glob in globs:
+        if not fnmatch.filter(SETUPS, glob):
+            raise UsageError(f"no set-up {glob}; there is: {', '.join(SETUPS)}")
+    globs = [BASELINE, *globs] if globs else ["*"]
+    return tuple(s for s in SETUPS if any(fnmatch.fnmatchcase(s, g) for g in globs))
+
+
+def _runs(subject: Subject, setups: Sequence[str]) -> list[str]:
+    """Those of the set-ups that the subject's kernel has."""
+    return [s for s in setups if subject.name == PATCHED or s not in SERIES_SETUPS]
+
+
 def measure(
     subjects: Sequence[Subject],
     *,
@@ -41,7 +63,7 @@ def measure(
     boots: int = 3,
     rows: str = ROWS,
 ) -> list[Column]:
-    """All columns: each set-up on each kernel, over several boots, which take turns.
+    """All columns: each set-up on each kernel that has it, over boots that take turns.
 
     rows: a glob over names like rr/ipv4/lo.
 
@@ -52,13 +74,15 @@ def measure(
         for number in range(boots):
             for at, subject in enumerate(subjects):
                 progress.update(number * len(subjects) + at, boots * len(subjects), subject.name)
-                text = _boot(subject, setups, number, rows)
-                for setup, part in zip(setups, _split(text, setups), strict=True):
+                runs = _runs(subject, setups)
+                text = _boot(subject, runs, number, rows)
+                for setup, part in zip(runs, _split(text, runs), strict=True):
                     rounds.setdefault((subject.name, setup), []).append(parse_rounds(part))
     return [
         summarise(subject.name, setup, rounds[subject.name, setup])
         for setup in setups
         for subject in subjects
+        if (subject.name, setup) in rounds
     ]
 
 

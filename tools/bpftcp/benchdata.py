@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.table import Table
 
 from bpftcp.errors import BenchError
+from bpftcp.layout import PATCHED, UNPATCHED
 
+BASELINE = "none"
+SOCKOPS = "sockops-"
+EXTOPT = "extopt-"
+"""Set-ups of the same work have the same name behind these."""
 WARM_UP = 2
 """Rounds at the beginning of each row that do not count."""
 LIMIT = 0.001
 """To this a row must repeat."""
+WIDTH = 125
+"""Columns of text that the table takes."""
 UNITS = {
     "rr": "instructions per 1-byte request/response",
     "bulk": "instructions per MB (10^6 bytes)",
     "conn": "instructions per connection",
 }
 NOTE = "Counts are executed guest instructions (QEMU -icount), both ends together; not cycles."
+LEGEND = (
+    f"Differences are to {BASELINE} on the {UNPATCHED} kernel. "
+    f"of sock_ops: what {EXTOPT}* costs over {BASELINE} on its kernel,\n"
+    f"as a fraction of what {SOCKOPS}* costs over {BASELINE} on the {UNPATCHED} kernel."
+)
 
 
 @dataclass(frozen=True)
@@ -115,7 +127,7 @@ def repeatability(columns: Sequence[Column], row: str) -> float:
     return max(c.measures[row].spread for c in columns if row in c.measures)
 
 
-def regressions(columns: Sequence[Column], setup: str = "none") -> list[str]:
+def regressions(columns: Sequence[Column], setup: str = BASELINE) -> list[str]:
     """Rows in which the series' idle kernel misses its bar, one phrase each.
 
     No row may be above the unpatched kernel by more than it repeats to; request/response
@@ -123,7 +135,7 @@ def regressions(columns: Sequence[Column], setup: str = "none") -> list[str]:
     shown to be good.
     """
     by_kernel = {c.kernel: c for c in columns if c.setup == setup}
-    base, other = by_kernel["unpatched"], by_kernel["series"]
+    base, other = by_kernel[UNPATCHED], by_kernel[PATCHED]
     found = []
     for row, measure in base.measures.items():
         change = other.measures[row].per_op / measure.per_op - 1
@@ -135,32 +147,84 @@ def regressions(columns: Sequence[Column], setup: str = "none") -> list[str]:
     return found
 
 
+class Comparison:
+    """What columns say about each other. They have the same rows."""
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self.rows = tuple(columns[0].measures)
+        self.setups = tuple(dict.fromkeys(c.setup for c in columns))
+        self._by_name = {(c.kernel, c.setup): c for c in columns}
+
+    def per_op(self, kernel: str, setup: str, row: str) -> float | None:
+        column = self._by_name.get((kernel, setup))
+        return column.measures[row].per_op if column else None
+
+    def difference(self, kernel: str, setup: str, row: str, to: str = UNPATCHED) -> float | None:
+        """Instructions more than without an option, on the kernel `to`."""
+        value, base = self.per_op(kernel, setup, row), self.per_op(to, BASELINE, row)
+        return None if value is None or base is None else value - base
+
+    def of_sockops(self, kernel: str, setup: str, row: str) -> float | None:
+        """Overhead of an extopt set-up, as a fraction of mainline's sock_ops doing the same.
+
+        Each over its own kernel without an option, so that what else the series changes
+        counts neither for nor against. None where there is nothing to compare with.
+        """
+        same = SOCKOPS + setup.removeprefix(EXTOPT)
+        overhead = self.difference(kernel, setup, row, to=kernel)
+        mainline = self.difference(UNPATCHED, same, row)
+        return None if overhead is None or not mainline else overhead / mainline
+
+    def lines(self, row: str) -> Iterator[tuple[str, ...]]:
+        """A row's block in the table: a line for each set-up, columns for each kernel."""
+        base = self.per_op(UNPATCHED, BASELINE, row)
+        for setup in self.setups:
+            cells = [setup]
+            for kernel in (UNPATCHED, PATCHED):
+                value = self.per_op(kernel, setup, row)
+                difference = self.difference(kernel, setup, row)
+                cells.append("-" if value is None else _count(value))
+                if difference is None or not base or (kernel, setup) == (UNPATCHED, BASELINE):
+                    cells += ["", ""]
+                else:
+                    cells += [_count(difference, "+"), f"{difference / base:+.2%}"]
+            part = self.of_sockops(PATCHED, setup, row)
+            yield (*cells, "" if part is None else f"{part:.2f} of sock_ops")
+
+
+def _count(value: float, sign: str = "") -> str:
+    """Tenths where they can mean something."""
+    return f"{value:{sign},.{0 if abs(value) >= 100_000 else 1}f}"
+
+
 def make_table(columns: Sequence[Column]) -> Table:
-    """Rows by columns; each column's difference to the first one beside it."""
-    table = Table(title="Instructions", caption=NOTE, box=None)
-    table.add_column("row")
-    for column in columns:
-        table.add_column(f"{column.kernel}\n{column.setup}", justify="right")
-    table.add_column("repeats\nto", justify="right")
-    first = columns[0].measures
-    for row, reference in first.items():
-        cells = []
-        for column in columns:
-            measure = column.measures[row]
-            text = f"{measure.per_op:,.1f}"
-            if column is not columns[0]:
-                difference = measure.per_op - reference.per_op
-                text += f"\n{difference:+,.1f} {difference / reference.per_op:+.2%}"
-            cells.append(text)
-        table.add_row(row, *cells, f"{repeatability(columns, row):.3%}")
+    """A block for each row: lines are set-ups, side by side the kernels."""
+    comparison = Comparison(columns)
+    table = Table(title="Instructions", caption=f"{NOTE}\n{LEGEND}", box=None, pad_edge=False)
+    table.add_column("", no_wrap=True)
+    for kernel in (UNPATCHED, PATCHED):
+        for title in (kernel, "", ""):
+            table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for row in comparison.rows:
+        table.add_row(f"{row}, repeats to {repeatability(columns, row):.3%}", style="bold")
+        for cells in comparison.lines(row):
+            table.add_row(*cells)
+        table.add_row()
     return table
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
 
 
 def to_json(columns: Sequence[Column], facts: dict[str, object]) -> str:
     """All of it for programs; schema 1."""
+    comparison = Comparison(columns)
     data = {
         "schema": 1,
         "note": NOTE,
+        "legend": LEGEND.replace("\n", " "),
         "units": UNITS,
         **facts,
         "columns": [
@@ -170,6 +234,8 @@ def to_json(columns: Sequence[Column], facts: dict[str, object]) -> str:
                 "rows": {
                     m.row: {
                         "per_op": round(m.per_op, 2),
+                        "difference": _rounded(comparison.difference(c.kernel, c.setup, m.row), 2),
+                        "of_sockops": _rounded(comparison.of_sockops(c.kernel, c.setup, m.row), 4),
                         "spread": round(m.spread, 6),
                         "spread_within_boot": round(m.within, 6),
                         "boots": m.boots,

@@ -123,7 +123,13 @@ def _kbuild_parser() -> argparse.ArgumentParser:
     _common(one)
     one.add_argument("--boots", type=int, default=3, metavar="N", help="of each kernel (3)")
     one.add_argument("--rows", default=bench.ROWS, metavar="GLOB", help="like 'conn/*' or '*'")
-    one.add_argument("--setup", action="append", metavar="NAME", help="beside `none`")
+    one.add_argument(
+        "--setup",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="beside `none`, like 'extopt-*' (all)",
+    )
     one.add_argument("--json", type=Path, metavar="FILE", help="the numbers as JSON")
     one.set_defaults(command=_bench, profile="bench")
     return parser
@@ -185,6 +191,7 @@ def _prepare_outputs(*paths: Path | None) -> None:
 
 
 def _bench(pipeline: Pipeline, args: argparse.Namespace) -> ExitCode:
+    setups = bench.choose_setups(args.setup)
     _prepare_outputs(args.json)
     subjects = []
     for name in (UNPATCHED, PATCHED):
@@ -193,7 +200,6 @@ def _bench(pipeline: Pipeline, args: argparse.Namespace) -> ExitCode:
         tests = one.build_tests(kernel)
         guest = one.guest(kernel, "bench", allow_kvm=False)
         subjects.append(bench.Subject(name, kernel, tests, guest))
-    setups = ("none", *args.setup) if args.setup else bench.SETUPS
     columns = bench.measure(subjects, setups=setups, boots=args.boots, rows=args.rows)
     return report.print_bench(columns, subjects, pipeline.base.name, args.json)
 

@@ -51,10 +51,14 @@ def print_applied(tree: Tree, result: ApplyResult) -> None:
     print(f"{tree.path}: {tree.version()} with {len(result.applied)} patches")
 
 
-def _stdout() -> Console:
-    """stdout; where it is no terminal, wide enough that nothing is cut off."""
+def _stdout(width: int = 0) -> Console:
+    """stdout, wide enough that nothing is cut off: always where it is no terminal.
+
+    width: at least so wide on a terminal too, which then wraps the lines.
+    """
     out = Console(highlight=False, soft_wrap=True)
-    return out if out.is_terminal else Console(highlight=False, soft_wrap=True, width=240)
+    wide = max(out.width, width) if out.is_terminal else 240
+    return Console(highlight=False, soft_wrap=True, width=wide)
 
 
 def print_results(report: Report, kernel: Kernel) -> None:
@@ -81,7 +85,7 @@ def print_bench(
     columns: Sequence[Column], subjects: Sequence[Subject], base: str, json: Path | None
 ) -> ExitCode:
     """The benchmark's table, and whether the idle series is above the unpatched kernel."""
-    _stdout().print(benchdata.make_table(columns))
+    _stdout(benchdata.WIDTH).print(benchdata.make_table(columns))
     if json:
         facts: dict[str, object] = {
             "base": base,

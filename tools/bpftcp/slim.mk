@@ -30,13 +30,14 @@ pick = $(firstword $(wildcard $(OURS)/$(1) $(SELF)/$(1)))
 needs = $(sort $(shell sed -n 's/^\#include "\(.*\)\.skel\.h".*/\1/p' $(1)))
 
 TEST_SRCS := $(foreach t,$(TESTS),$(call pick,prog_tests/$(t).c))
-BENCH_SRCS := $(foreach b,$(BENCHES),$(OURS)/bench/$(b).c)
+bench_skels = $(patsubst %,$(OUT)/bench/%.skel.h,$(call needs,$(OURS)/bench/$(1).c))
 SKELS := $(patsubst %,$(OUT)/%.skel.h,$(call needs,$(TEST_SRCS) /dev/null))
-HARNESS := $(basename $(notdir $(wildcard $(addprefix $(SELF)/,test_progs.c \
+# What the tests are linked with: every C file directly in OURS is part of it.
+HARNESS := $(sort $(basename $(notdir $(wildcard $(OURS)/*.c $(addprefix $(SELF)/,test_progs.c \
 	cgroup_helpers.c trace_helpers.c network_helpers.c testing_helpers.c \
 	btf_helpers.c cap_helpers.c unpriv_helpers.c sysctl_helpers.c \
 	netlink_helpers.c jit_disasm_helpers.c io_helpers.c test_loader.c \
-	disasm.c disasm_helpers.c json_writer.c bpftool_helpers.c))))
+	disasm.c disasm_helpers.c json_writer.c bpftool_helpers.c)))))
 OBJS := $(HARNESS:%=$(OUT)/harness/%.o) $(TESTS:%=$(OUT)/tests/%.o)
 
 CFLAGS := -g -O2 -rdynamic -std=gnu11 -Wall -Werror -fno-omit-frame-pointer \
@@ -120,7 +121,7 @@ $(OUT)/bench/%.bpf.o: $(OURS)/bench/%.bpf.c $(OUT)/vmlinux.h $(LIBBPF) | $(BPFTO
 	@echo '  SKEL    $@'
 	@$(BPFTOOL) gen skeleton $< name $(notdir $*) > $@
 
-$(OUT)/harness/%.o: $(SELF)/%.c $(OUT)/prog_tests/tests.h $(OUT)/verification_cert.h $(LIBBPF)
+$(OUT)/harness/%.o: $$(call pick,$$*.c) $(OUT)/prog_tests/tests.h $(OUT)/verification_cert.h $(LIBBPF)
 	@echo '  CC      $@'
 	@mkdir -p $(@D)
 	@$(CC) $(CFLAGS) -MMD -MP -MF $@.d -c $< -o $@
@@ -134,8 +135,7 @@ $(OUT)/test_progs: $(OBJS) $(LIBBPF)
 	@echo '  LINK    $@'
 	@$(CC) -rdynamic -o $@ $(OBJS) $(LIBBPF) $(LDLIBS)
 
-$(OUT)/bench/%: $(OURS)/bench/%.c $$(if $$(wildcard $(OURS)/bench/$$*.bpf.c),$(OUT)/bench/$$*.skel.h) \
-		$(LIBBPF)
+$(OUT)/bench/%: $(OURS)/bench/%.c $$(call bench_skels,$$*) $(LIBBPF)
 	@echo '  CC      $@'
 	@mkdir -p $(@D)
 	@$(CC) $(CFLAGS) -I$(OUT)/bench -MMD -MP -MF $@.d -o $@ $< $(LIBBPF) $(LDLIBS)

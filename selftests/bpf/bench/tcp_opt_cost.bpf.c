@@ -20,9 +20,7 @@ char _license[] SEC("license") = "GPL";
 const volatile bool do_parse;
 const volatile bool do_setsockopt;
 
-__u64 written;
-__u64 parsed;
-__u64 set;
+struct cost_counts counts;
 
 static void parse(struct bpf_sock_ops *skops)
 {
@@ -36,10 +34,10 @@ static void parse(struct bpf_sock_ops *skops)
 	if (bpf_load_hdr_opt(skops, &opt, sizeof(opt), 0) != COST_LEN ||
 	    opt.value != bpf_htonl(COST_VALUE))
 		return;
-	parsed++;
+	counts.parsed++;
 	if (do_setsockopt &&
 	    !bpf_setsockopt(skops, SOL_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms)))
-		set++;
+		counts.set++;
 }
 
 SEC("sockops")
@@ -63,7 +61,7 @@ int cost(struct bpf_sock_ops *skops)
 		break;
 	case BPF_SOCK_OPS_WRITE_HDR_OPT_CB:
 		if (!bpf_store_hdr_opt(skops, &opt, sizeof(opt), 0))
-			written++;
+			counts.written++;
 		break;
 	case BPF_SOCK_OPS_PARSE_HDR_OPT_CB:
 		parse(skops);

@@ -29,26 +29,38 @@
 #include <unistd.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include "tcp_extopt_helpers.h"
+#include "tcp_opt_cost.h"
 #include "tcp_opt_cost.skel.h"
+#include "tcp_opt_cost_extopt.skel.h"
 
 #define PORT		5001
 #define CGROUP		"/sys/fs/cgroup/tcp_opt_cost"
+#define AVAILABLE	"/proc/sys/net/ipv4/tcp_available_extopt"
 #define CHUNK		65536
 #define MB		1000000
 #define MAX_DISTURBED	3
 
 enum { CLIENT, SERVER, ENDS };
 
+enum { NOTHING, SOCKOPS, EXTOPT };
+
+/* What becomes of the option on the benchmark's connections, and by what. */
 struct setup {
 	const char *name;
-	bool program, parse, setsockopt;
+	int by;
+	bool insert, parse, setsockopt;
 };
 
 static const struct setup setups[] = {
 	{ "none" },
-	{ "sockops-insert", true },
-	{ "sockops-insert-parse", true, true },
-	{ "sockops-insert-parse-setsockopt", true, true, true },
+	{ "sockops-insert", SOCKOPS, true },
+	{ "sockops-insert-parse", SOCKOPS, true, true },
+	{ "sockops-insert-parse-setsockopt", SOCKOPS, true, true, true },
+	{ "extopt-registered", EXTOPT },
+	{ "extopt-insert", EXTOPT, true },
+	{ "extopt-insert-parse", EXTOPT, true, true },
+	{ "extopt-insert-parse-setsockopt", EXTOPT, true, true, true },
 };
 
 struct row {
@@ -63,6 +75,8 @@ static const struct row rows[] = {
 	{ "conn", "ipv4", "lo" },   { "conn", "ipv6", "lo" },
 };
 
+static const struct setup *setup = &setups[0];
+static const volatile struct cost_counts *counts;	/* the program's */
 static int namespaces[ENDS];
 static char chunk[CHUNK];
 
@@ -183,6 +197,14 @@ static void option(int fd, int level, int name, int value)
 		die("setsockopt %d/%d: %s", level, name, strerror(errno));
 }
 
+/* Before listen() and connect(); accepted sockets have what the listener has. */
+static void select_option(int fd)
+{
+	if (setup->by == EXTOPT && setup->insert &&
+	    setsockopt(fd, IPPROTO_TCP, TCP_EXTOPT, COST_NAME, strlen(COST_NAME)))
+		die("TCP_EXTOPT: %s", strerror(errno));
+}
+
 static int listen_on(const struct row *row)
 {
 	struct sockaddr_storage addr;
@@ -192,6 +214,7 @@ static int listen_on(const struct row *row)
 	enter(SERVER);
 	fd = socket(addr.ss_family, SOCK_STREAM, 0);
 	option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	select_option(fd);
 	if (bind(fd, (void *)&addr, len) || listen(fd, 16))
 		die("listen: %s", strerror(errno));
 	return fd;
@@ -204,6 +227,7 @@ static void connect_to(const struct row *row, int listener, int fds[ENDS])
 
 	enter(strcmp(row->path, "lo") ? CLIENT : SERVER);
 	fds[CLIENT] = socket(addr.ss_family, SOCK_STREAM, 0);
+	select_option(fds[CLIENT]);
 	if (connect(fds[CLIENT], (void *)&addr, len))
 		die("connect: %s", strerror(errno));
 	fds[SERVER] = accept(listener, NULL, NULL);
@@ -281,8 +305,28 @@ static void expect_no_loss(const struct row *row, int fds[ENDS])
 	}
 }
 
-static void run_row(const struct row *row, const struct setup *setup, int rounds,
-		    long ops, struct tcp_opt_cost *skel)
+/* The kernel's view: an option without room would be missing without a word. */
+static void expect_selection(const struct row *row, int fds[ENDS])
+{
+	for (int end = 0; end < ENDS; end++) {
+		struct extopt_list list = {};
+		const struct tcp_extopt_info *info = &list.info[0];
+		socklen_t len = sizeof(list);
+
+		if (getsockopt(fds[end], IPPROTO_TCP, TCP_EXTOPT, &list, &len))
+			die("TCP_EXTOPT: %s", strerror(errno));
+		if (list.head.count != setup->insert)
+			die("%s/%s/%s: %u options selected, not %d", row->work, row->family,
+			    row->path, list.head.count, setup->insert);
+		if (setup->insert && (info->state != TCP_EXTOPT_ST_ACTIVE ||
+				      !info->written || info->no_room || info->malformed))
+			die("%s/%s/%s: state %u, %llu written, %u without room, %u malformed",
+			    row->work, row->family, row->path, info->state,
+			    (unsigned long long)info->written, info->no_room, info->malformed);
+	}
+}
+
+static void run_row(const struct row *row, int rounds, long ops)
 {
 	long long written = 0, parsed = 0, set = 0;
 	bool bulk = !strcmp(row->work, "bulk");
@@ -298,10 +342,10 @@ static void run_row(const struct row *row, const struct setup *setup, int rounds
 		option(fds[SERVER], IPPROTO_TCP, TCP_NODELAY, 1);
 	}
 	/* After the handshake, whose last ACK nobody is there to parse yet. */
-	if (skel) {
-		written = skel->bss->written;
-		parsed = skel->bss->parsed;
-		set = skel->bss->set;
+	if (counts) {
+		written = counts->written;
+		parsed = counts->parsed;
+		set = counts->set;
 	}
 	for (int round = 0; round < rounds; round++) {
 		wall = now(CLOCK_MONOTONIC);
@@ -328,21 +372,24 @@ static void run_row(const struct row *row, const struct setup *setup, int rounds
 	}
 	if (!conn)
 		expect_no_loss(row, fds);
-	if (skel) {
-		written = skel->bss->written - written;
-		parsed = skel->bss->parsed - parsed;
-		set = skel->bss->set - set;
+	if (!conn && setup->by == EXTOPT)
+		expect_selection(row, fds);
+	if (counts) {
+		written = counts->written - written;
+		parsed = counts->parsed - parsed;
+		set = counts->set - set;
 	}
 	if (!conn)
 		disconnect(fds);
 	close(listener);
-	if (!skel)
+	if (!counts)
 		return;
 	/* At the least: two segments a transaction, one for 64 kB. Of segments with
 	 * equal options, the backlog of a busy socket makes one: parsed once.
 	 */
-	segments = rounds * ops * (rr ? 2 : conn ? 1 : 15);
-	if (written < segments || (rr && setup->parse && parsed != written) ||
+	segments = setup->insert ? rounds * ops * (rr ? 2 : conn ? 1 : 15) : 0;
+	if (written < segments || (!setup->insert && written) ||
+	    (rr && setup->parse && parsed != written) ||
 	    (bulk && setup->parse && (parsed > written || parsed < written / 20 * 19)) ||
 	    (!setup->parse && parsed) || set != (setup->setsockopt ? parsed : 0))
 		die("%s/%s/%s: of %lld segments %lld written, %lld parsed, %lld set",
@@ -377,12 +424,33 @@ static void expect_programs(int cgroup, unsigned int expected)
 		die("%u sock_ops programs in effect, not %u", count, expected);
 }
 
-static struct tcp_opt_cost *load(const struct setup *setup, int cgroup)
+static void expect_registered(const char *expected)
+{
+	char names[64] = "";
+	FILE *file;
+
+	/* A kernel without tcp_extopt has none registered. */
+	file = fopen(AVAILABLE, "re");
+	if (file) {
+		if (fgets(names, sizeof(names), file))
+			names[strcspn(names, "\n")] = '\0';
+		fclose(file);
+	}
+	if (strcmp(names, expected))
+		die("options registered: '%s', not '%s'", names, expected);
+}
+
+/* What is measured is there, and nothing else. */
+static void expect_programs_of_setup(int cgroup)
+{
+	expect_programs(cgroup, setup->by == SOCKOPS);
+	expect_registered(setup->by == EXTOPT ? COST_NAME : "");
+}
+
+static void load_sockops(int cgroup)
 {
 	struct tcp_opt_cost *skel;
 
-	if (!setup->program)
-		return NULL;
 	skel = tcp_opt_cost__open();
 	if (!skel)
 		die("open: %s", strerror(errno));
@@ -392,14 +460,29 @@ static struct tcp_opt_cost *load(const struct setup *setup, int cgroup)
 		die("program: %s", strerror(errno));
 	if (!bpf_program__attach_cgroup(skel->progs.cost, cgroup))
 		die("no sock_ops program in the cgroup: %s", strerror(errno));
-	return skel;
+	counts = &skel->bss->counts;
+}
+
+static void load_extopt(void)
+{
+	struct tcp_opt_cost_extopt *skel;
+
+	skel = tcp_opt_cost_extopt__open();
+	if (!skel)
+		die("open: %s", strerror(errno));
+	skel->rodata->do_setsockopt = setup->setsockopt;
+	if (setup->insert && !setup->parse)
+		skel->struct_ops.cost->parse = NULL;
+	if (tcp_opt_cost_extopt__load(skel))
+		die("tcp_extopt program: %s", strerror(errno));
+	if (!bpf_map__attach_struct_ops(skel->maps.cost))
+		die("tcp_extopt not registered: %s", strerror(errno));
+	counts = &skel->bss->counts;
 }
 
 int main(int argc, char **argv)
 {
 	long rr = 3000, mb = 30, conn = 2000;
-	const struct setup *setup = &setups[0];
-	struct tcp_opt_cost *skel;
 	int c, cgroup, rounds = 7;
 	const char *only = "*";
 	char name[64];
@@ -437,19 +520,23 @@ int main(int argc, char **argv)
 	}
 	wire_namespaces();
 	cgroup = join_cgroup();
-	skel = load(setup, cgroup);
-	expect_programs(cgroup, setup->program);
+	expect_programs(cgroup, 0);
+	expect_registered("");
+	if (setup->by == SOCKOPS)
+		load_sockops(cgroup);
+	else if (setup->by == EXTOPT)
+		load_extopt();
+	expect_programs_of_setup(cgroup);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		const struct row *row = &rows[i];
 
 		snprintf(name, sizeof(name), "%s/%s/%s", row->work, row->family, row->path);
 		if (fnmatch(only, name, 0))
 			continue;
-		run_row(row, setup, rounds,
-			!strcmp(row->work, "rr") ? rr : !strcmp(row->work, "bulk") ? mb : conn,
-			skel);
+		run_row(row, rounds,
+			!strcmp(row->work, "rr") ? rr : !strcmp(row->work, "bulk") ? mb : conn);
 	}
-	expect_programs(cgroup, setup->program);
+	expect_programs_of_setup(cgroup);
 	printf("{\"done\": \"%s\"}\n", setup->name);
 	return 0;
 }

@@ -6,5 +6,10 @@
 #define COST_EXID	0xeb9f
 #define COST_LEN	8	/* kind, length, ExID, four bytes of value */
 #define COST_VALUE	0x01020304
+#define COST_NAME	"cost"	/* of tcp_extopt */
+
+struct cost_counts {
+	unsigned long long written, parsed, set;
+};
 
 #endif
