@@ -6,13 +6,11 @@
 #include <poll.h>
 #include "test_progs.h"
 #include "network_helpers.h"
-#include "sysctl_helpers.h"
 #include "tcp_extopt_helpers.h"
 #include "progs/tcp_extopt.h"
 #include "tcp_extopt.skel.h"
 
 #define NS_NAME		"tcp_extopt"
-#define SYSCTL(name)	"/proc/sys/net/ipv4/" name
 #define BULK		(1 << 20)
 
 static struct tcp_extopt *skel;
@@ -45,6 +43,20 @@ static void unreg_all(void)
 		links[i] = NULL;
 	}
 	memset(skel->bss->opts, 0, sizeof(skel->bss->opts));
+}
+
+static int set_sysctl(const char *name, const char *value)
+{
+	char path[128];
+	int fd, err;
+
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv4/%s", name);
+	fd = open(path, O_WRONLY);
+	if (fd < 0)
+		return -errno;
+	err = write(fd, value, strlen(value)) < 0 ? -errno : 0;
+	close(fd);
+	return err;
 }
 
 static int select_opts(int fd, const char *names)
@@ -288,7 +300,7 @@ static void test_sizes(void)
 	st->fill = 1;
 	st->len = 1;
 	if (reg(2) ||
-	    !ASSERT_OK(write_sysctl(SYSCTL("tcp_timestamps"), "0"), "no timestamps") ||
+	    !ASSERT_OK(set_sysctl("tcp_timestamps", "0"), "no timestamps") ||
 	    conn_open(&conn, AF_INET, "opt_2"))
 		return;
 
@@ -590,9 +602,8 @@ void test_tcp_extopt(void)
 	if (!ASSERT_OK_PTR(ns, "netns_new"))
 		return;
 	/* A slow machine is no reason to send anything twice. */
-	if (!ASSERT_OK(write_sysctl(SYSCTL("tcp_early_retrans"), "0"), "TLP") ||
-	    !ASSERT_OK(write_sysctl(SYSCTL("tcp_rto_min_us"), "5000000"),
-		       "RTO"))
+	if (!ASSERT_OK(set_sysctl("tcp_early_retrans", "0"), "TLP") ||
+	    !ASSERT_OK(set_sysctl("tcp_rto_min_us", "5000000"), "RTO"))
 		goto out;
 	skel = tcp_extopt__open_and_load();
 	if (!ASSERT_OK_PTR(skel, "load"))

@@ -1,0 +1,68 @@
+"""The series itself: what an override may differ in."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PATCHES = ROOT / "patches"
+OVERRIDES = PATCHES / "overrides"
+BASES = sorted(p.name for p in OVERRIDES.iterdir() if p.is_dir())
+NEW_FILE = re.compile(r"^diff --git a/(\S+) b/\S+\nnew file mode ", re.M)
+
+
+def _patches(base: str | None) -> list[Path]:
+    """The patches of all topics in order; with base, its overrides in their places."""
+    found = []
+    topic = ""
+    for line in (PATCHES / "series").read_text().splitlines():
+        name = line.partition("#")[0].strip()
+        if name.startswith("["):
+            topic = name.strip("[]")
+        elif name:
+            path = PATCHES / topic / name
+            override = OVERRIDES / (base or "") / topic / name
+            found.append(override if base and override.is_file() else path)
+    return found
+
+
+def _new_files(patches: list[Path], folder: Path) -> dict[str, str]:
+    """The files that the patches create, as they are after the last of them."""
+    folder.mkdir()
+    names: list[str] = []
+    for patch in patches:
+        names += NEW_FILE.findall(patch.read_text())
+        include = [f"--include={name}" for name in names]
+        if include:
+            subprocess.run(["git", "apply", *include, str(patch)], cwd=folder, check=True)
+    return {name: (folder / name).read_text() for name in names}
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_files_of_ours_are_the_same_on_every_base(base: str, tmp_path: Path) -> None:
+    ours = _new_files(_patches(None), tmp_path / "canonical")
+    assert "net/ipv4/tcp_extopt.c" in ours
+    assert _new_files(_patches(base), tmp_path / base) == ours
+
+
+@pytest.mark.parametrize("path", sorted(OVERRIDES.rglob("*.patch")), ids=lambda p: p.name[:20])
+def test_an_override_says_what_its_patch_says(path: Path) -> None:
+    """Same subject and message; only the diff is another."""
+    canonical = PATCHES / path.relative_to(OVERRIDES / path.relative_to(OVERRIDES).parts[0])
+    assert canonical.is_file(), "an override of nothing"
+    message, other = (p.read_text().split("\n---\n")[0] for p in (path, canonical))
+    assert _without_date(message) == _without_date(other)
+    assert path.read_text() != canonical.read_text(), "an override that is not needed"
+
+
+def _without_date(text: str) -> str:
+    return re.sub(r"^Date: .*\n", "", text, flags=re.M)
+
+
+def test_no_patch_is_signed_off() -> None:
+    for path in PATCHES.rglob("*.patch"):
+        assert not re.search(r"^Signed-off-by:", path.read_text(), re.M), path
