@@ -66,3 +66,13 @@ def _without_date(text: str) -> str:
 def test_no_patch_is_signed_off() -> None:
     for path in PATCHES.rglob("*.patch"):
         assert not re.search(r"^Signed-off-by:", path.read_text(), re.M), path
+
+
+def test_the_example_is_what_the_documentation_shows() -> None:
+    """Complete, tested by a selftest, and short: the bar is 40 lines."""
+    source = (ROOT / "selftests/bpf/progs/tcp_extopt_example.c").read_text()
+    assert len(source.splitlines()) <= 40
+    patch = next((PATCHES / "tcp-extopt").glob("*-docs-*.patch")).read_text()
+    added = [line[1:] for line in patch.splitlines() if line.startswith("+")]
+    shown = "\n".join(line.removeprefix("\t") for line in added)
+    assert source.split("*/\n", 1)[1] in shown

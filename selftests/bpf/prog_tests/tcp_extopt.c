@@ -9,6 +9,7 @@
 #include "tcp_extopt_helpers.h"
 #include "progs/tcp_extopt.h"
 #include "tcp_extopt.skel.h"
+#include "tcp_extopt_example.skel.h"
 
 #define NS_NAME		"tcp_extopt"
 #define BULK		(1 << 20)
@@ -582,6 +583,29 @@ out:
 	conn_close(&conn);
 }
 
+/* The program of the documentation does what it says. */
+static void test_example(void)
+{
+	struct tcp_extopt_example *example;
+	struct bpf_link *link;
+	struct conn conn;
+
+	example = tcp_extopt_example__open_and_load();
+	if (!ASSERT_OK_PTR(example, "load"))
+		return;
+	link = bpf_map__attach_struct_ops(example->maps.hop);
+	if (!ASSERT_OK_PTR(link, "attach"))
+		goto out;
+	if (!conn_open(&conn, AF_INET, "hop")) {
+		if (!ping_pong(&conn))
+			ASSERT_EQ(example->bss->last_seen, 64, "last_seen");
+		conn_close(&conn);
+	}
+	bpf_link__destroy(link);
+out:
+	tcp_extopt_example__destroy(example);
+}
+
 static void run(void (*test)(void))
 {
 	test();
@@ -637,6 +661,8 @@ void test_tcp_extopt(void)
 		run(test_rst);
 	if (test__start_subtest("one_sided"))
 		run(test_one_sided);
+	if (test__start_subtest("example"))
+		run(test_example);
 	/* Last: it turns timestamps off in the namespace. */
 	if (test__start_subtest("sizes"))
 		run(test_sizes);
