@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -160,6 +161,13 @@ KNOWN = {"bpf/a": [], "bpf/mptcp": ["bpf/mptcp/base", "bpf/mptcp/subflow"], "kta
 )
 def test_selection(tmp_path: Path, expression: str | None, commands: list[str]) -> None:
     assert [j.command for j in selftests.select(built(tmp_path), KNOWN, expression)] == commands
+
+
+def test_the_limit_is_told_to_a_harness_that_has_one(tmp_path: Path) -> None:
+    """A slow kernel's tests take longer than test_progs would wait."""
+    build = replace(built(tmp_path), watchdog=True)
+    jobs = selftests.select(build, KNOWN, "mptcp or ktap", limit=1440)
+    assert [j.command for j in jobs] == ["./test_progs -w 1440 -a mptcp", "./ktap/net/b"]
 
 
 @pytest.mark.parametrize("expression", ["", "and", "a or", "(a", "a b", ")", "not"])

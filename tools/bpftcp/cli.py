@@ -217,7 +217,8 @@ def _run_selftests(pipeline: Pipeline, args: argparse.Namespace) -> ExitCode:
     kernel = pipeline.build()
     built = pipeline.build_tests(kernel)
     known = selftests.known_names(kernel.tree.path, pipeline.layout.selftests, built.out)
-    jobs = selftests.select(built, known, args.expression)
+    limit = selftests.TEST_LIMIT * kernel.profile.slowness
+    jobs = selftests.select(built, known, args.expression, limit=limit)
     config = kconfig.read_config(kernel.config.path)
     checks = [name for name, symbol in selftests.CHECKS.items() if config.get(symbol) == "y"]
     outcome = selftests.run(pipeline.guest(kernel, "selftests"), built, jobs, checks)

@@ -27,6 +27,8 @@ CHECKED = "@@bpftcp-checked "
 CHECKS = {"kmemleak": "DEBUG_KMEMLEAK", "lockdep": "PROVE_LOCKING"}
 """Checks of the kernel on itself, and the config symbol that promises each."""
 KNOWN = "known-tests.json"
+TEST_LIMIT = 240
+"""Seconds a test may take on a kernel that is not slow."""
 KTAP_SUITE = "ktap"
 BPF_SUITE = "bpf"
 
@@ -77,8 +79,17 @@ def known_names(tree: Path, selftests: Path, out: Path) -> dict[str, list[str]]:
     return {job: list(dict.fromkeys([*subs, *last.get(job, [])])) for job, subs in names.items()}
 
 
-def select(build: TestBuild, known: dict[str, list[str]], expression: str | None) -> list[Job]:
-    """Jobs that match; where only subtests do, the job runs just those. Raises UsageError."""
+def select(
+    build: TestBuild,
+    known: dict[str, list[str]],
+    expression: str | None,
+    *,
+    limit: float = TEST_LIMIT,
+) -> list[Job]:
+    """Jobs that match; where only subtests do, the job runs just those. Raises UsageError.
+
+    limit: seconds after which test_progs, if it does that, ends a test that still runs.
+    """
     matches = compile_expression(expression) if expression else lambda _name: True
     jobs = []
     for test in build.tests:
@@ -89,7 +100,8 @@ def select(build: TestBuild, known: dict[str, list[str]], expression: str | None
             continue
         part = chosen if len(chosen) < len(subtests) else ()
         globs = [s.removeprefix(f"{BPF_SUITE}/") for s in part] or [test]
-        command = f"./test_progs -a {shlex.quote(','.join(globs))}"
+        watchdog = f" -w {limit:.0f}" if build.watchdog else ""
+        command = f"./test_progs{watchdog} -a {shlex.quote(','.join(globs))}"
         jobs.append(Job(name, command, ktap=False, subtests=part))
     for program in build.ktap:
         name = f"{KTAP_SUITE}/{program}"

@@ -24,7 +24,10 @@ _STARTS_SUBTEST = re.compile(r'test__start_subtest(?:_with_desc)?\(\s*"([^"%]+)"
 
 @dataclass(frozen=True)
 class TestBuild:
-    """Selftests that were built. tests: of test_progs; ktap: programs that speak KTAP."""
+    """Selftests that were built. tests: of test_progs; ktap: programs that speak KTAP.
+
+    watchdog: whether this tree's test_progs ends tests itself, and can be told when.
+    """
 
     __test__ = False  # not for pytest to collect
 
@@ -32,6 +35,7 @@ class TestBuild:
     bpftool: Path
     tests: tuple[str, ...]
     ktap: tuple[str, ...]
+    watchdog: bool = False
 
     @property
     def test_progs(self) -> Path:
@@ -116,7 +120,9 @@ def build_tests(
         say(f"selftests: {name} is left out, this kernel has no {needed}")
     benches = sorted(p.stem for p in (selftests / "bpf/bench").glob("*.c") if ".bpf" not in p.name)
     ktap = ktap_programs(tree, selftests)
-    result = TestBuild(out, host / "bpftool/bpftool", tuple(tests), tuple(ktap))
+    harness = (tree / "tools/testing/selftests/bpf/test_progs.c").read_text(encoding="utf-8")
+    watchdog = "watchdog-timeout" in harness
+    result = TestBuild(out, host / "bpftool/bpftool", tuple(tests), tuple(ktap), watchdog)
     stamp = out / "bpftcp-tests.sha256"
     wanted = _digest(selftests, inputs)
     made = [result.test_progs, result.bpftool]
