@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Programs of extension options that the verifier refuses, and why. */
+#include "test_progs.h"
+#include "tcp_extopt_fail.skel.h"
+
+static const struct {
+	const char *map;
+	const char *msg;	/* NULL: accepted */
+} cases[] = {
+	{ "good_write" },
+	{ "good_parse" },
+	{ "out_beyond", "not within tcp_extopt_out::data" },
+	{ "out_wide", "not within tcp_extopt_out::data" },
+	{ "out_max_len", "not within tcp_extopt_out::data" },
+	{ "out_segment", "not within tcp_extopt_out::data" },
+	{ "out_sk", "not within tcp_extopt_out::data" },
+	{ "out_read_beyond", "access beyond struct tcp_extopt_out" },
+	{ "out_variable", "invalid variable offset" },
+	{ "sock_write", "only read is supported" },
+	{ "kfunc_beyond", "invalid access to memory, mem_size=4" },
+	{ "kfunc_null", "invalid mem access 'mem_or_null'" },
+	{ "kfunc_size", "is not a const" },
+	{ "kfunc_stack", "expected STRUCT tcp_extopt_out" },
+	{ "kfunc_map", "expected STRUCT tcp_extopt_out" },
+	{ "kfunc_sock", "expected pointer to STRUCT tcp_extopt_out" },
+	{ "in_data_in_write", "bpf_tcp_extopt_in_data is not allowed" },
+	{ "ack_now_in_write", "bpf_tcp_extopt_ack_now is not allowed" },
+	{ "setsockopt_in_write", "cannot use helper bpf_setsockopt" },
+	{ "in_data_write", "only read is supported" },
+	{ "in_len_write", "only read is supported" },
+	{ "in_read_beyond", "access beyond struct tcp_extopt_in" },
+	{ "in_variable", "invalid variable offset" },
+	{ "kfunc_rdonly", "cannot write into rdonly_mem" },
+	{ "out_data_in_parse", "bpf_tcp_extopt_out_data is not allowed" },
+	{ "other_ops", "bpf_tcp_extopt_ack_now is not allowed" },
+};
+
+static char log_buf[1 << 20];
+
+static void test_case(const char *name, const char *msg)
+{
+	LIBBPF_OPTS(bpf_object_open_opts, opts,
+		    .kernel_log_buf = log_buf,
+		    .kernel_log_size = sizeof(log_buf),
+		    .kernel_log_level = 1);
+	struct tcp_extopt_fail *skel;
+	struct bpf_map *map;
+	bool found = false;
+	int err;
+
+	log_buf[0] = 0;
+	skel = tcp_extopt_fail__open_opts(&opts);
+	if (!ASSERT_OK_PTR(skel, "open"))
+		return;
+	/* libbpf takes the '?' for the first map of a section only. */
+	bpf_object__for_each_map(map, skel->obj) {
+		if (bpf_map__type(map) != BPF_MAP_TYPE_STRUCT_OPS)
+			continue;
+		found |= !strcmp(bpf_map__name(map), name);
+		bpf_map__set_autocreate(map, !strcmp(bpf_map__name(map), name));
+	}
+	if (!ASSERT_TRUE(found, name))
+		goto out;
+
+	err = tcp_extopt_fail__load(skel);
+	if (!msg)
+		ASSERT_OK(err, "load");
+	else if (ASSERT_ERR(err, "load"))
+		ASSERT_HAS_SUBSTR(log_buf, msg, "reason");
+out:
+	tcp_extopt_fail__destroy(skel);
+}
+
+void test_tcp_extopt_fail(void)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		if (test__start_subtest(cases[i].map))
+			test_case(cases[i].map, cases[i].msg);
+	}
+}

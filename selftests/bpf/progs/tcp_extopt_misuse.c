@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0
+/* An option whose declaration the test changes before it loads it, and what
+ * parse() must not do.
+ */
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include "tcp_extopt_common.h"
+
+char _license[] SEC("license") = "GPL";
+
+int nodelay_err, extopt_err, timeout_err;
+__u32 offset;
+bool got_in, got_out;
+__u64 written, parsed;
+
+SEC("struct_ops")
+int BPF_PROG(misuse_write, struct sock *sk, struct tcp_extopt_out *opt)
+{
+	written++;
+	got_out = bpf_tcp_extopt_out_data(opt, offset, 2);
+	return 4;
+}
+
+SEC("struct_ops")
+void BPF_PROG(misuse_parse, struct sock *sk, const struct tcp_extopt_in *opt)
+{
+	char none[] = "";
+	int val = 12345;
+
+	parsed++;
+	got_in = bpf_tcp_extopt_in_data(opt, offset, 2);
+	timeout_err = bpf_setsockopt(sk, SOL_TCP, TCP_USER_TIMEOUT, &val,
+				     sizeof(val));
+	nodelay_err = bpf_setsockopt(sk, SOL_TCP, TCP_NODELAY, &val,
+				     sizeof(val));
+	extopt_err = bpf_setsockopt(sk, SOL_TCP, TCP_EXTOPT, none,
+				    sizeof(none));
+}
+
+SEC(".struct_ops.link")
+struct tcp_extopt_ops opt = {
+	.write = (void *)misuse_write,
+	.parse = (void *)misuse_parse,
+	.name = "misuse", .kind = 66, .max_len = 4,
+	.segments = TCP_EXTOPT_DATA,
+};
+
+SEC(".struct_ops")
+struct tcp_extopt_ops without_link = {
+	.parse = (void *)misuse_parse,
+	.name = "without_link", .kind = 66, .max_len = 4,
+};
