@@ -39,6 +39,7 @@ static void do_parse(const struct tcp_extopt_in *opt, int nr)
 
 	st->parse_calls++;
 	st->parse_segments |= opt->segment;
+	st->parse_state = opt->sk->__sk_common.skc_state;
 	st->in_len = opt->len;
 	for (i = 0; i < EXTOPT_VALUE_MAX; i++) {
 		data = bpf_tcp_extopt_in_data(opt, i, 1);

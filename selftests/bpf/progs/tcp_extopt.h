@@ -17,6 +17,7 @@ struct extopt_state {
 	__u64 parse_calls;
 	__u32 write_segments;
 	__u32 parse_segments;
+	__u32 parse_state;	/* of the socket, the last time */
 	__u32 dirty;		/* bytes not zeroed before write */
 	__s32 setsockopt_err;
 	__u32 in_len;
