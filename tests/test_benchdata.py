@@ -68,6 +68,20 @@ def test_bulk_may_be_above_by_what_it_repeats_to() -> None:
     assert benchdata.regressions([base, worse]) == [f"{row}: +0.300% against the unpatched kernel"]
 
 
+def test_what_a_row_repeats_to_is_what_the_table_says() -> None:
+    row = "bulk/ipv4/lo"
+    base = column("unpatched", [0, 0, 1000, 1000, 1000], row=row)
+    above = column("series", [0, 0, 1000.5, 1000.5, 1000.5], row=row)
+    other = summarise(
+        "series",
+        "sockops-insert",
+        [parse_rounds(output([0, 0, v, v, v], row, "sockops-insert")) for v in (2000.0, 2001.9)],
+    )
+    assert len(benchdata.regressions([base, above])) == 1
+    assert benchdata.repeatability([base, above, other], row) == pytest.approx(0.00095)
+    assert benchdata.regressions([base, above, other]) == []
+
+
 def test_request_response_must_not_be_above_at_all() -> None:
     base = column("unpatched", [0, 0, 1000, 1000, 1000], [0, 0, 1001, 1001, 1001])
     above = column("series", [0, 0, 1000.5, 1000.5, 1000.5])
