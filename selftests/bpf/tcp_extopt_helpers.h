@@ -5,6 +5,7 @@
 #ifndef __TCP_EXTOPT_HELPERS_H
 #define __TCP_EXTOPT_HELPERS_H
 
+#include <sys/socket.h>
 #include <linux/types.h>
 
 #ifndef TCP_EXTOPT
@@ -38,6 +39,27 @@ struct tcp_extopt_list {
 	__u16	reserved;
 	struct tcp_extopt_info	entry[];
 };
+#endif
+
+#ifndef TCP_AO_ADD_KEY
+#define TCP_AO_ADD_KEY		38
+
+struct tcp_ao_add {
+	struct sockaddr_storage addr;
+	char	alg_name[64];
+	__s32	ifindex;
+	__u32	set_current	:1,
+		set_rnext	:1,
+		reserved	:30;
+	__u16	reserved2;
+	__u8	prefix;
+	__u8	sndid;
+	__u8	rcvid;
+	__u8	maclen;
+	__u8	keyflags;
+	__u8	keylen;
+	__u8	key[80];
+} __attribute__((aligned(8)));
 #endif
 
 #define TCP_EXTOPT_MAX		8

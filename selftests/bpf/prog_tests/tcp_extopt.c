@@ -85,19 +85,24 @@ static void conn_close(struct conn *conn)
 		close(conn->lfd);
 }
 
-/* The child inherits @names from the listener. */
-static int conn_open(struct conn *conn, int family, const char *names)
+/* The child inherits @names from the listener; @sign gives a socket its key. */
+static int conn_open_signed(struct conn *conn, int family, const char *names,
+			    int (*sign)(int fd, int family))
 {
 	const char *addr = family == AF_INET ? "127.0.0.1" : "::1";
 
 	memset(conn, -1, sizeof(*conn));
 	conn->lfd = start_server(family, SOCK_STREAM, addr, 0, 0);
 	if (!ASSERT_OK_FD(conn->lfd, "start_server") ||
-	    !ASSERT_OK(select_opts(conn->lfd, names), "select, listener"))
+	    !ASSERT_OK(select_opts(conn->lfd, names), "select, listener") ||
+	    (sign && !ASSERT_OK(sign(conn->lfd, family), "key, listener")))
 		goto err;
 
-	conn->fd[0] = connect_to_fd(conn->lfd, 0);
-	if (!ASSERT_OK_FD(conn->fd[0], "connect_to_fd") ||
+	conn->fd[0] = client_socket(family, SOCK_STREAM, NULL);
+	if (!ASSERT_OK_FD(conn->fd[0], "client_socket") ||
+	    (sign && !ASSERT_OK(sign(conn->fd[0], family), "key, client")) ||
+	    !ASSERT_OK(connect_fd_to_fd(conn->fd[0], conn->lfd, 0),
+		       "connect") ||
 	    !ASSERT_OK(select_opts(conn->fd[0], names), "select, client"))
 		goto err;
 
@@ -110,6 +115,11 @@ static int conn_open(struct conn *conn, int family, const char *names)
 err:
 	conn_close(conn);
 	return -1;
+}
+
+static int conn_open(struct conn *conn, int family, const char *names)
+{
+	return conn_open_signed(conn, family, names, NULL);
 }
 
 static int ping(struct conn *conn, int from)
@@ -469,6 +479,92 @@ out:
 	conn_close(&conn);
 }
 
+static void loopback(struct sockaddr_storage *addr, int family)
+{
+	make_sockaddr(family, family == AF_INET ? "127.0.0.1" : "::1", 0, addr,
+		      NULL);
+}
+
+static int sign_md5(int fd, int family)
+{
+	struct tcp_md5sig md5 = {
+		.tcpm_keylen = 4,
+		.tcpm_key = "key",
+	};
+
+	loopback(&md5.tcpm_addr, family);
+	return setsockopt(fd, IPPROTO_TCP, TCP_MD5SIG, &md5, sizeof(md5));
+}
+
+static int sign_ao(int fd, int family)
+{
+	struct tcp_ao_add ao = {
+		.alg_name = "hmac(sha1)",
+		.prefix = family == AF_INET ? 32 : 128,
+		.sndid = 1,
+		.rcvid = 1,
+		.keylen = 4,
+		.key = "key",
+	};
+
+	loopback(&ao.addr, family);
+	return setsockopt(fd, IPPROTO_TCP, TCP_AO_ADD_KEY, &ao, sizeof(ao));
+}
+
+/* The peer takes only what is hashed with its options. opt_0 has room beside the
+ * hash; @other has not, and would have without.
+ */
+static void do_signed(int family, int (*sign)(int fd, int family),
+		      const char *names, int other)
+{
+	struct extopt_state *st = skel->bss->opts;
+	struct tcp_extopt_info *info;
+	struct extopt_list list;
+	struct conn conn;
+	int i, j;
+
+	memset(st, 0, 3 * sizeof(*st));
+	st[0].len = 4;
+	st[0].fill = 0x70;
+	st[other].len = 1;
+	if (conn_open_signed(&conn, family, names, sign))
+		return;
+	if (ping_pong(&conn) || bulk(&conn, BULK / 8) || ping_pong(&conn))
+		goto out;
+	for (i = 0; i < 2; i++) {
+		if (!ASSERT_OK(get_opts(conn.fd[i], &list), "getsockopt"))
+			goto out;
+		for (j = 0; j < 2; j++) {
+			info = &list.info[j];
+			if (strcmp(info->name, "opt_0")) {
+				ASSERT_GE(info->no_room, 3, "no room");
+				ASSERT_EQ(info->written, 0, "not written");
+			} else {
+				ASSERT_EQ(info->no_room, 0, "room");
+				ASSERT_GE(info->written, 3, "written");
+				ASSERT_GE(info->parsed, 3, "parsed");
+			}
+		}
+	}
+	ASSERT_EQ(st[0].in[3], 0x73, "value");
+	assert_all_parsed(&st[0]);
+out:
+	conn_close(&conn);
+}
+
+/* TCP-MD5 and SACK both turn timestamps off. */
+static void test_signed(int family, int (*sign)(int fd, int family))
+{
+	if (!reg(0) && !reg(1) && !reg(2) &&
+	    ASSERT_OK(set_sysctl("tcp_timestamps", "0"), "no timestamps"))
+		do_signed(family, sign, "opt_2 opt_0", 2);
+	ASSERT_OK(set_sysctl("tcp_timestamps", "1"), "timestamps");
+	if (sign == sign_ao && ASSERT_OK(set_sysctl("tcp_sack", "0"), "SACK"))
+		do_signed(family, sign, "opt_0 opt_1", 1);
+	ASSERT_OK(set_sysctl("tcp_sack", "1"), "SACK");
+	unreg_all();
+}
+
 /* parse() acts on the socket. */
 static void test_setsockopt(int family)
 {
@@ -655,6 +751,14 @@ void test_tcp_extopt(void)
 		run_family(test_setsockopt, AF_INET);
 	if (test__start_subtest("setsockopt_v6"))
 		run_family(test_setsockopt, AF_INET6);
+	if (test__start_subtest("md5_v4"))
+		test_signed(AF_INET, sign_md5);
+	if (test__start_subtest("md5_v6"))
+		test_signed(AF_INET6, sign_md5);
+	if (test__start_subtest("ao_v4"))
+		test_signed(AF_INET, sign_ao);
+	if (test__start_subtest("ao_v6"))
+		test_signed(AF_INET6, sign_ao);
 	if (test__start_subtest("ack_now"))
 		run(test_ack_now);
 	if (test__start_subtest("rst"))
