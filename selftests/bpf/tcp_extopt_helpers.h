@@ -75,4 +75,19 @@ struct extopt_list {
 	struct tcp_extopt_info	info[TCP_EXTOPT_MAX];
 };
 
+/* The first three return 0 or a negative errno. */
+int extopt_select(int fd, const char *names);
+int extopt_get(int fd, struct extopt_list *list);
+int extopt_sysctl(const char *name, const char *value);	/* of net.ipv4 */
+
+/* Names selected, in order, separated by blanks; valid until the next call of the
+ * thread. "error" if there is one.
+ */
+const char *extopt_names(int fd);
+
+/* A TcpExt counter of the thread's namespace, by its name without the prefix;
+ * fails the test if there is none of that name.
+ */
+long extopt_netstat(const char *name);
+
 #endif

@@ -135,49 +135,18 @@ static void release_key(void)
 		unreg(HOLDER);
 }
 
-static int select_opts(int fd, const char *names)
-{
-	return setsockopt(fd, IPPROTO_TCP, TCP_EXTOPT, names, strlen(names));
-}
-
-static int get_opts(int fd, struct extopt_list *list)
-{
-	socklen_t len = sizeof(*list);
-
-	memset(list, 0, sizeof(*list));
-	return getsockopt(fd, IPPROTO_TCP, TCP_EXTOPT, list, &len);
-}
-
 static int nr_opts(int fd)
 {
 	struct extopt_list list;
 
-	return get_opts(fd, &list) ? -1 : list.head.count;
-}
-
-/* Names in order, as one string */
-static const char *opt_names(int fd)
-{
-	static __thread char buf[TCP_EXTOPT_MAX * TCP_EXTOPT_NAME_MAX];
-	struct extopt_list list;
-	int i;
-
-	buf[0] = '\0';
-	if (get_opts(fd, &list))
-		return "error";
-	for (i = 0; i < list.head.count; i++) {
-		if (i)
-			strcat(buf, " ");
-		strcat(buf, list.info[i].name);
-	}
-	return buf;
+	return extopt_get(fd, &list) ? -1 : list.head.count;
 }
 
 static __u64 written(int fd)
 {
 	struct extopt_list list;
 
-	return get_opts(fd, &list) ? 0 : list.info[0].written;
+	return extopt_get(fd, &list) ? 0 : list.info[0].written;
 }
 
 /* --- segments --- */
@@ -228,7 +197,7 @@ static int start_listener(int family, const char *names)
 			      "127.0.0.1" : "::1", 0, &opts);
 	if (!ASSERT_OK_FD(fd, "listen"))
 		return -1;
-	if (names && !ASSERT_OK(select_opts(fd, names), "select, listener")) {
+	if (names && !ASSERT_OK(extopt_select(fd, names), "select, listener")) {
 		close(fd);
 		return -1;
 	}
@@ -241,7 +210,7 @@ static int conn_to(struct conn *conn, int lfd, const char *names)
 	memset(conn, -1, sizeof(*conn));
 	conn->fd[0] = connect_to_fd(lfd, LIMIT);
 	if (!ASSERT_OK_FD(conn->fd[0], "connect") ||
-	    (names && !ASSERT_OK(select_opts(conn->fd[0], names),
+	    (names && !ASSERT_OK(extopt_select(conn->fd[0], names),
 				 "select, client")))
 		goto err;
 	conn->fd[1] = accept(lfd, NULL, NULL);
@@ -405,7 +374,7 @@ static int run_connect(struct traffic *t)
 		if (conn.fd[0] < 0)
 			return failed(t, "connect");
 		/* May not be registered just now. */
-		if (t->names && select_opts(conn.fd[0], t->names) &&
+		if (t->names && extopt_select(conn.fd[0], t->names) &&
 		    errno != ENOENT)
 			err = failed(t, "select");
 		conn.fd[1] = accept(t->conn[i & 1].lfd, NULL, NULL);
@@ -632,12 +601,12 @@ static void test_select(int family)
 
 	for (i = 0; i < 8; i++) {
 		for (j = 0; j < 2; j++) {
-			if (!ASSERT_OK(select_opts(conn.fd[j], names[i % 4]),
+			if (!ASSERT_OK(extopt_select(conn.fd[j], names[i % 4]),
 				       "select"))
 				goto end;
 		}
 		for (j = 0; j < 2; j++) {
-			ASSERT_STREQ(opt_names(conn.fd[j]), names[i % 4],
+			ASSERT_STREQ(extopt_names(conn.fd[j]), names[i % 4],
 				     "selected");
 			ASSERT_TRUE(until(written(conn.fd[j]) > 3), "written");
 			before[j] = written(conn.fd[j]);
@@ -649,7 +618,7 @@ static void test_select(int family)
 		for (j = 0; j < 2; j++) {
 			const char *more = i % 4 < 2 ? "opt_0 opt_8" : "opt_6";
 
-			ASSERT_OK(select_opts(conn.fd[j], more), "reselect");
+			ASSERT_OK(extopt_select(conn.fd[j], more), "reselect");
 			ASSERT_GE(written(conn.fd[j]), before[j],
 				  "counts stay");
 		}
@@ -657,11 +626,11 @@ static void test_select(int family)
 			goto end;
 
 		/* One end only, then none. */
-		ASSERT_OK(select_opts(conn.fd[i & 1], ""), "unselect");
+		ASSERT_OK(extopt_select(conn.fd[i & 1], ""), "unselect");
 		ASSERT_EQ(nr_opts(conn.fd[i & 1]), 0, "unselected");
 		if (traffic_wait(t, SOME))
 			goto end;
-		ASSERT_OK(select_opts(conn.fd[!(i & 1)], ""), "unselect");
+		ASSERT_OK(extopt_select(conn.fd[!(i & 1)], ""), "unselect");
 		expect(EXPECT_NONE, 0);
 		if (traffic_wait(t, SOME))
 			goto end;
@@ -720,7 +689,7 @@ static void test_update(int family)
 				struct tcp_extopt_info *old, *new = now.info;
 
 				old = list[j][k].info;
-				if (!ASSERT_OK(get_opts(conn[j].fd[k], &now),
+				if (!ASSERT_OK(extopt_get(conn[j].fd[k], &now),
 					       "getsockopt"))
 					goto end;
 				ASSERT_GT(new->written, old->written,
@@ -828,7 +797,7 @@ static void test_unregister(void)
 	/* As a barrier too */
 	for (i = 0; i < NR_MANY; i++) {
 		for (j = 0; j < 2; j++) {
-			get_opts(conns[i].fd[j], &list);
+			extopt_get(conns[i].fd[j], &list);
 			gone += list.head.count == 1 &&
 				list.info[0].state == TCP_EXTOPT_ST_GONE;
 			with += list.info[0].written > 0;
@@ -862,14 +831,14 @@ static void test_unregister(void)
 
 	/* Listeners have it to show, their children have not. */
 	for (i = 0; i < 2; i++) {
-		get_opts(lfd[i], &list);
+		extopt_get(lfd[i], &list);
 		ASSERT_EQ(list.info[0].state, TCP_EXTOPT_ST_GONE, "listener");
 		if (conn_to(&extra, lfd[i], NULL))
 			goto end;
 		ASSERT_EQ(nr_opts(extra.fd[1]), 0, "new child");
 		conn_close(&extra);
 	}
-	ASSERT_ERR(select_opts(conns[0].fd[0], "opt_0"), "cannot be had");
+	ASSERT_ERR(extopt_select(conns[0].fd[0], "opt_0"), "cannot be had");
 	ASSERT_EQ(errno, ENOENT, "errno");
 
 	/* Another option, if of the same name. */
@@ -883,7 +852,7 @@ static void test_unregister(void)
 	gone = 0;
 	for (i = 0; i < NR_MANY; i++) {
 		if ((i % 16 == 0 && ping_pong(&conns[i])) ||
-		    get_opts(conns[i].fd[1], &list))
+		    extopt_get(conns[i].fd[1], &list))
 			goto end;
 		gone += list.info[0].state == TCP_EXTOPT_ST_GONE;
 	}
@@ -891,9 +860,9 @@ static void test_unregister(void)
 	ASSERT_EQ(life->bss->seg_wrong, 0, "still without");
 	ASSERT_EQ(st->write_calls, calls, "not called");
 
-	ASSERT_OK(select_opts(conns[1].fd[0], "opt_0"), "select again");
-	ASSERT_OK(select_opts(conns[1].fd[1], "opt_0"), "select again");
-	get_opts(conns[1].fd[0], &list);
+	ASSERT_OK(extopt_select(conns[1].fd[0], "opt_0"), "select again");
+	ASSERT_OK(extopt_select(conns[1].fd[1], "opt_0"), "select again");
+	extopt_get(conns[1].fd[0], &list);
 	ASSERT_EQ(list.head.count, 1, "count");
 	ASSERT_EQ(list.info[0].state, TCP_EXTOPT_ST_ACTIVE, "state");
 	ASSERT_EQ(list.info[0].written, 0, "not the old one's count");
@@ -940,7 +909,7 @@ static const char * const race_names[] = {
 /* A child has one of the selections, as a whole, and starts at zero. */
 static int check_child(int fd, struct traffic *t)
 {
-	const char *names = opt_names(fd);
+	const char *names = extopt_names(fd);
 	struct extopt_list list;
 	int i, n;
 
@@ -951,7 +920,7 @@ static int check_child(int fd, struct traffic *t)
 	if (n == ARRAY_SIZE(race_names))
 		return failed(t, "a selection that never was");
 	t->seen |= 1 << n;
-	if (get_opts(fd, &list))
+	if (extopt_get(fd, &list))
 		return failed(t, "getsockopt");
 	for (i = 0; i < list.head.count; i++) {
 		if (list.info[i].written || list.info[i].parsed ||
@@ -960,31 +929,6 @@ static int check_child(int fd, struct traffic *t)
 			return failed(t, "not zero");
 	}
 	return 0;
-}
-
-static long stat_count(const char *name)
-{
-	char line[2][8192], *save[2], *tok[2];
-	long val = -1;
-	FILE *f;
-	int i;
-
-	f = fopen("/proc/net/netstat", "r");
-	if (!f)
-		return -1;
-	while (val < 0 && fgets(line[0], sizeof(line[0]), f) &&
-	       fgets(line[1], sizeof(line[1]), f)) {
-		for (i = 0; i < 2; i++)
-			tok[i] = strtok_r(line[i], " \n", &save[i]);
-		while (tok[0] && tok[1]) {
-			if (!strcmp(tok[0], name))
-				val = atol(tok[1]);
-			for (i = 0; i < 2; i++)
-				tok[i] = strtok_r(NULL, " \n", &save[i]);
-		}
-	}
-	fclose(f);
-	return val;
 }
 
 /* Listeners' selections change while connections come in. */
@@ -997,7 +941,7 @@ static void test_inherit(const char *cookies)
 	int i, j;
 
 	memset(listeners, -1, sizeof(listeners));
-	before = stat_count("SyncookiesRecv");
+	before = extopt_netstat("SyncookiesRecv");
 	if (!ASSERT_GE(before, 0, "SyncookiesRecv") ||
 	    !ASSERT_OK(write_sysctl(SYNCOOKIES, cookies), "tcp_syncookies") ||
 	    reg(0) || reg(6) || reg(8))
@@ -1009,9 +953,9 @@ static void test_inherit(const char *cookies)
 		if (listeners[i].lfd < 0 ||
 		    conn_to(&conn, listeners[i].lfd, NULL))
 			goto out;
-		ASSERT_STREQ(opt_names(conn.fd[1]), "opt_6 opt_0 opt_8",
+		ASSERT_STREQ(extopt_names(conn.fd[1]), "opt_6 opt_0 opt_8",
 			     "in order");
-		get_opts(conn.fd[1], &list);
+		extopt_get(conn.fd[1], &list);
 		for (j = 0; j < 3; j++) {
 			ASSERT_EQ(list.info[j].written, 0, "written");
 			ASSERT_EQ(list.info[j].parsed, 0, "parsed");
@@ -1031,7 +975,7 @@ static void test_inherit(const char *cookies)
 		goto out;
 	while (!t->done) {
 		for (i = 0; i < 2; i++)
-			errs += !!select_opts(listeners[i].lfd,
+			errs += !!extopt_select(listeners[i].lfd,
 					      race_names[selects & 3]);
 		selects++;
 	}
@@ -1043,10 +987,11 @@ static void test_inherit(const char *cookies)
 	traffic_end(t);
 
 	if (*cookies == '2')
-		ASSERT_GE(stat_count("SyncookiesRecv") - before, NR_RACE,
+		ASSERT_GE(extopt_netstat("SyncookiesRecv") - before, NR_RACE,
 			  "by cookies");
 	else
-		ASSERT_EQ(stat_count("SyncookiesRecv"), before, "no cookies");
+		ASSERT_EQ(extopt_netstat("SyncookiesRecv"), before,
+			  "no cookies");
 out:
 	for (i = 0; i < 2; i++)
 		conn_close(&listeners[i]);
@@ -1064,7 +1009,7 @@ static int conn_late(struct conn *conn, int family)
 		return -1;
 	conn->fd[0] = connect_to_fd(conn->lfd, LIMIT);
 	if (!ASSERT_OK_FD(conn->fd[0], "connect") ||
-	    !ASSERT_OK(select_opts(conn->fd[0], "opt_0"), "select") ||
+	    !ASSERT_OK(extopt_select(conn->fd[0], "opt_0"), "select") ||
 	    !ASSERT_EQ(send(conn->fd[0], &out, 1, 0), 1, "send"))
 		goto err;
 	conn->fd[1] = accept(conn->lfd, NULL, NULL);
@@ -1119,7 +1064,7 @@ static void test_clone_fail(void)
 					goto out;
 				ASSERT_EQ(life->bss->fail_done, 2, "failures");
 				life->bss->fail_where = 0;
-				ASSERT_STREQ(opt_names(conn.fd[1]), "opt_0",
+				ASSERT_STREQ(extopt_names(conn.fd[1]), "opt_0",
 					     "inherited");
 				if (!ping_pong(&conn))
 					ASSERT_GT(written(conn.fd[1]), 0,
@@ -1160,8 +1105,8 @@ static void test_disconnect(int family)
 		ASSERT_GT(written(conn.fd[0]), 0, "before");
 		ASSERT_OK(disconnect(conn.fd[0]), "disconnect");
 
-		ASSERT_OK(get_opts(conn.fd[0], &list), "getsockopt");
-		ASSERT_STREQ(opt_names(conn.fd[0]), "opt_6 opt_0", "kept");
+		ASSERT_OK(extopt_get(conn.fd[0], &list), "getsockopt");
+		ASSERT_STREQ(extopt_names(conn.fd[0]), "opt_6 opt_0", "kept");
 		ASSERT_EQ(list.info[0].written, 0, "written");
 		ASSERT_EQ(list.info[0].parsed, 0, "parsed");
 		ASSERT_EQ(list.info[1].written, 0, "written");
@@ -1178,7 +1123,7 @@ static void test_disconnect(int family)
 					  "shutdown");
 			else
 				ASSERT_OK(disconnect(conn.lfd), "disconnect");
-			ASSERT_STREQ(opt_names(conn.lfd), "opt_6 opt_0",
+			ASSERT_STREQ(extopt_names(conn.lfd), "opt_6 opt_0",
 				     "kept, listener");
 			if (!ASSERT_OK(listen(conn.lfd, 8), "listen"))
 				goto out;
@@ -1567,8 +1512,8 @@ static void test_lsm(void)
 			if (conn_open(&conn, families[i], listener[j]))
 				goto out;
 			ASSERT_OK(life->bss->select_err, "bpf_setsockopt");
-			ASSERT_STREQ(opt_names(conn.fd[1]), "opt_0", "child");
-			ASSERT_STREQ(opt_names(conn.lfd), listener[j] ?: "",
+			ASSERT_STREQ(extopt_names(conn.fd[1]), "opt_0", "child");
+			ASSERT_STREQ(extopt_names(conn.lfd), listener[j] ?: "",
 				     "listener");
 			ASSERT_EQ(written(conn.fd[1]), 0, "counts");
 			if (!ping_pong(&conn))
@@ -1585,7 +1530,7 @@ static int make_socket(int family, const char *names)
 	int fd = socket(family, SOCK_STREAM, 0);
 
 	if (ASSERT_OK_FD(fd, "socket")) {
-		ASSERT_STREQ(opt_names(fd), names, "new socket");
+		ASSERT_STREQ(extopt_names(fd), names, "new socket");
 		close(fd);
 	}
 	return fd < 0 ? -1 : 0;
@@ -1609,12 +1554,12 @@ static void test_default(int family)
 
 	if (conn_to(&old, lfd, NULL) || conn_open(&new, family, NULL))
 		goto out;
-	ASSERT_STREQ(opt_names(lfd), "", "a listener made before");
-	ASSERT_STREQ(opt_names(old.fd[1]), "", "and its child");
-	ASSERT_STREQ(opt_names(old.fd[0]), "opt_6 opt_0", "client");
-	ASSERT_STREQ(opt_names(new.lfd), "opt_6 opt_0", "new listener");
-	ASSERT_STREQ(opt_names(new.fd[1]), "opt_6 opt_0", "and its child");
-	ASSERT_STREQ(opt_names(new.fd[0]), "opt_6 opt_0", "client");
+	ASSERT_STREQ(extopt_names(lfd), "", "a listener made before");
+	ASSERT_STREQ(extopt_names(old.fd[1]), "", "and its child");
+	ASSERT_STREQ(extopt_names(old.fd[0]), "opt_6 opt_0", "client");
+	ASSERT_STREQ(extopt_names(new.lfd), "opt_6 opt_0", "new listener");
+	ASSERT_STREQ(extopt_names(new.fd[1]), "opt_6 opt_0", "and its child");
+	ASSERT_STREQ(extopt_names(new.fd[0]), "opt_6 opt_0", "client");
 	if (ping_pong(&old) || ping_pong(&new))
 		goto out;
 	ASSERT_GT(written(old.fd[0]), 0, "written");
@@ -1680,7 +1625,7 @@ static void test_churn(void)
 	for (i = 0; i < NR_CHURN; i++) {
 		if (reg(0) || reg(6))
 			break;
-		ASSERT_OK(select_opts(listeners[i & 1].lfd, "opt_0 opt_6"),
+		ASSERT_OK(extopt_select(listeners[i & 1].lfd, "opt_0 opt_6"),
 			  "select");
 		ASSERT_OK(write_sysctl(DEFAULT, "opt_6 opt_0"), "default");
 		if (traffic_wait(t, 1))

@@ -405,32 +405,6 @@ static void opts_free(void)
 		opt_free(&opts[i]);
 }
 
-static int set_opts(int fd, const char *names)
-{
-	return setsockopt(fd, IPPROTO_TCP, TCP_EXTOPT, names, strlen(names)) ?
-	       -errno : 0;
-}
-
-/* The names that are selected, separated by blanks. */
-static const char *get_opts(int fd)
-{
-	static char names[TCP_EXTOPT_MAX * TCP_EXTOPT_NAME_MAX + 1];
-	struct extopt_list list;
-	socklen_t len = sizeof(list);
-	int i;
-
-	names[0] = 0;
-	if (!ASSERT_OK(getsockopt(fd, IPPROTO_TCP, TCP_EXTOPT, &list, &len),
-		       "getsockopt"))
-		return "?";
-	for (i = 0; i < list.head.count; i++) {
-		if (i)
-			strcat(names, " ");
-		strcat(names, list.info[i].name);
-	}
-	return names;
-}
-
 static const struct {
 	const char *names;
 	int err;
@@ -454,14 +428,14 @@ static void test_select(int family)
 	fd = socket(family, SOCK_STREAM, 0);
 	if (!ASSERT_OK_FD(fd, "socket"))
 		return;
-	ASSERT_STREQ(get_opts(fd), "", "none at first");
-	ASSERT_OK(set_opts(fd, "u  g\t\nh "), "blanks");
-	ASSERT_STREQ(get_opts(fd), "u g h", "order");
+	ASSERT_STREQ(extopt_names(fd), "", "none at first");
+	ASSERT_OK(extopt_select(fd, "u  g\t\nh "), "blanks");
+	ASSERT_STREQ(extopt_names(fd), "u g h", "order");
 
 	for (i = 0; i < ARRAY_SIZE(selections); i++) {
-		ASSERT_EQ(set_opts(fd, selections[i].names), selections[i].err,
-			  selections[i].names);
-		ASSERT_STREQ(get_opts(fd), "u g h", "as before");
+		ASSERT_EQ(extopt_select(fd, selections[i].names),
+			  selections[i].err, selections[i].names);
+		ASSERT_STREQ(extopt_names(fd), "u g h", "as before");
 	}
 	memset(longer, ' ', sizeof(longer));
 	longer[0] = 'a';
@@ -469,21 +443,21 @@ static void test_select(int family)
 			     sizeof(longer)) ? errno : 0, EINVAL, "too long");
 	ASSERT_EQ(setsockopt(fd, IPPROTO_TCP, TCP_EXTOPT, (void *)8, 4) ?
 		  errno : 0, EFAULT, "bad pointer");
-	ASSERT_STREQ(get_opts(fd), "u g h", "as before");
+	ASSERT_STREQ(extopt_names(fd), "u g h", "as before");
 
 	/* The same ExID on the other kind, and the rest of the kind. */
-	ASSERT_OK(set_opts(fd, "c e f"), "no conflict");
-	ASSERT_STREQ(get_opts(fd), "c e f", "selected");
-	ASSERT_OK(set_opts(fd, "a c e f u g h i"), "eight");
-	ASSERT_OK(set_opts(fd, ""), "none");
-	ASSERT_STREQ(get_opts(fd), "", "none");
-	ASSERT_OK(set_opts(fd, "a"), "one");
+	ASSERT_OK(extopt_select(fd, "c e f"), "no conflict");
+	ASSERT_STREQ(extopt_names(fd), "c e f", "selected");
+	ASSERT_OK(extopt_select(fd, "a c e f u g h i"), "eight");
+	ASSERT_OK(extopt_select(fd, ""), "none");
+	ASSERT_STREQ(extopt_names(fd), "", "none");
+	ASSERT_OK(extopt_select(fd, "a"), "one");
 	ASSERT_OK(setsockopt(fd, IPPROTO_TCP, TCP_EXTOPT, NULL, 0), "length 0");
-	ASSERT_STREQ(get_opts(fd), "", "none");
+	ASSERT_STREQ(extopt_names(fd), "", "none");
 	close(fd);
 
 	fd = socket(family, SOCK_DGRAM, 0);
-	ASSERT_LT(set_opts(fd, "a"), 0, "UDP");
+	ASSERT_LT(extopt_select(fd, "a"), 0, "UDP");
 	close(fd);
 }
 
@@ -496,7 +470,7 @@ static void test_getsockopt(void)
 
 	fd = socket(AF_INET, SOCK_STREAM, 0);
 	if (!ASSERT_OK_FD(fd, "socket") ||
-	    !ASSERT_OK(set_opts(fd, "a c u"), "select"))
+	    !ASSERT_OK(extopt_select(fd, "a c u"), "select"))
 		return;
 
 	for (i = 0; i < (int)sizeof(list); i++) {
@@ -536,36 +510,24 @@ static void test_privilege(void)
 	fd = socket(AF_INET, SOCK_STREAM, 0);
 	other = socket(AF_INET, SOCK_STREAM, 0);
 	if (!ASSERT_OK_FD(fd, "socket") || !ASSERT_OK_FD(other, "socket") ||
-	    !ASSERT_OK(set_opts(fd, "a g"), "privileged") ||
+	    !ASSERT_OK(extopt_select(fd, "a g"), "privileged") ||
 	    !ASSERT_OK(cap_disable_effective(1ULL << CAP_NET_ADMIN, &old),
 		       "drop"))
 		return;
 
-	ASSERT_EQ(set_opts(other, "a"), -EPERM, "another's");
-	ASSERT_EQ(set_opts(other, "u a"), -EPERM, "in part");
-	ASSERT_STREQ(get_opts(other), "", "nothing selected");
-	ASSERT_OK(set_opts(other, "u"), "unprivileged option");
-	ASSERT_OK(set_opts(fd, "u g a"), "keeps, and adds what it may");
-	ASSERT_STREQ(get_opts(fd), "u g a", "selected");
-	ASSERT_OK(set_opts(fd, "g"), "may remove");
-	ASSERT_EQ(set_opts(fd, "g a"), -EPERM, "but not add again");
-	ASSERT_STREQ(get_opts(fd), "g", "as before");
+	ASSERT_EQ(extopt_select(other, "a"), -EPERM, "another's");
+	ASSERT_EQ(extopt_select(other, "u a"), -EPERM, "in part");
+	ASSERT_STREQ(extopt_names(other), "", "nothing selected");
+	ASSERT_OK(extopt_select(other, "u"), "unprivileged option");
+	ASSERT_OK(extopt_select(fd, "u g a"), "keeps, and adds what it may");
+	ASSERT_STREQ(extopt_names(fd), "u g a", "selected");
+	ASSERT_OK(extopt_select(fd, "g"), "may remove");
+	ASSERT_EQ(extopt_select(fd, "g a"), -EPERM, "but not add again");
+	ASSERT_STREQ(extopt_names(fd), "g", "as before");
 
 	ASSERT_OK(cap_enable_effective(old, NULL), "back");
 	close(other);
 	close(fd);
-}
-
-static int sysctl_write(const char *value)
-{
-	int fd, err;
-
-	fd = open(SYSCTL, O_WRONLY);
-	if (!ASSERT_OK_FD(fd, SYSCTL))
-		return -1;
-	err = write(fd, value, strlen(value)) < 0 ? -errno : 0;
-	close(fd);
-	return err;
 }
 
 static void sysctl_expect(const char *value)
@@ -597,32 +559,32 @@ static void test_sysctl(void)
 	if (!ASSERT_OK_PTR(ns, "netns_new"))
 		return;
 	sysctl_expect("");
-	ASSERT_OK(sysctl_write("u g\n"), "write");
+	ASSERT_OK(extopt_sysctl("tcp_extopt", "u g\n"), "write");
 	sysctl_expect("u g");
 	for (i = 0; i < ARRAY_SIZE(selections); i++) {
-		ASSERT_EQ(sysctl_write(selections[i].names), selections[i].err,
-			  selections[i].names);
+		ASSERT_EQ(extopt_sysctl("tcp_extopt", selections[i].names),
+			  selections[i].err, selections[i].names);
 		sysctl_expect("u g");
 	}
 	memset(longer, ' ', sizeof(longer) - 1);
 	longer[sizeof(longer) - 1] = 0;
 	longer[0] = 'a';
-	ASSERT_EQ(sysctl_write(longer), -EINVAL, "too long");
+	ASSERT_EQ(extopt_sysctl("tcp_extopt", longer), -EINVAL, "too long");
 	sysctl_expect("u g");
 
 	fd = socket(AF_INET6, SOCK_STREAM, 0);
-	ASSERT_STREQ(get_opts(fd), "u g", "a new socket's");
+	ASSERT_STREQ(extopt_names(fd), "u g", "a new socket's");
 	/* What the namespace selects, its sockets may select too. */
 	if (ASSERT_OK(cap_disable_effective(1ULL << CAP_NET_ADMIN, &old),
 		      "drop")) {
-		ASSERT_OK(set_opts(fd, ""), "remove");
-		ASSERT_OK(set_opts(fd, "g"), "select");
-		ASSERT_EQ(set_opts(fd, "a"), -EPERM, "another");
+		ASSERT_OK(extopt_select(fd, ""), "remove");
+		ASSERT_OK(extopt_select(fd, "g"), "select");
+		ASSERT_EQ(extopt_select(fd, "a"), -EPERM, "another");
 		ASSERT_OK(cap_enable_effective(old, NULL), "back");
 	}
 	close(fd);
 
-	ASSERT_OK(sysctl_write("\n"), "empty");
+	ASSERT_OK(extopt_sysctl("tcp_extopt", "\n"), "empty");
 	sysctl_expect("");
 	fd = open(AVAILABLE, O_WRONLY);
 	if (fd >= 0) {
@@ -652,11 +614,11 @@ static void test_callbacks(void)
 		return;
 	lfd = start_server(AF_INET, SOCK_STREAM, "127.0.0.1", 0, 0);
 	if (!ASSERT_OK_FD(lfd, "start_server") ||
-	    !ASSERT_OK(set_opts(lfd, "misuse"), "select"))
+	    !ASSERT_OK(extopt_select(lfd, "misuse"), "select"))
 		goto out;
 	cfd = connect_to_fd(lfd, 0);
 	if (!ASSERT_OK_FD(cfd, "connect") ||
-	    !ASSERT_OK(set_opts(cfd, "misuse"), "select"))
+	    !ASSERT_OK(extopt_select(cfd, "misuse"), "select"))
 		goto out;
 	sfd = accept(lfd, NULL, NULL);
 	if (!ASSERT_OK_FD(sfd, "accept") || !ASSERT_OK(settimeo(sfd, 0), "to"))
@@ -675,7 +637,7 @@ static void test_callbacks(void)
 	ASSERT_OK(opt.skel->bss->timeout_err, "TCP_USER_TIMEOUT");
 	ASSERT_EQ(opt.skel->bss->nodelay_err, -EOPNOTSUPP, "TCP_NODELAY");
 	ASSERT_EQ(opt.skel->bss->extopt_err, -EOPNOTSUPP, "TCP_EXTOPT");
-	ASSERT_STREQ(get_opts(sfd), "misuse", "still selected");
+	ASSERT_STREQ(extopt_names(sfd), "misuse", "still selected");
 	len = sizeof(val);
 	ASSERT_OK(getsockopt(sfd, IPPROTO_TCP, TCP_NODELAY, &val, &len), "get");
 	ASSERT_EQ(val, 0, "TCP_NODELAY is not set");

@@ -78,23 +78,16 @@ static struct extopt_state *set_opt(int nr, int len, __u8 fill)
 	return st;
 }
 
-static int select_opts(int fd, const char *names)
-{
-	return setsockopt(fd, IPPROTO_TCP, TCP_EXTOPT, names, strlen(names));
-}
-
 /* The counts of one of a socket's options */
 static struct tcp_extopt_info counts(int fd, int nr)
 {
-	struct extopt_list list = {};
-	socklen_t len = sizeof(list);
 	struct tcp_extopt_info none = {};
+	struct extopt_list list;
 	char name[16];
 	int i;
 
 	snprintf(name, sizeof(name), nr == OPT_RAW ? "opt_raw" : "opt_%d", nr);
-	if (!ASSERT_OK(getsockopt(fd, IPPROTO_TCP, TCP_EXTOPT, &list, &len),
-		       "TCP_EXTOPT"))
+	if (!ASSERT_OK(extopt_get(fd, &list), "TCP_EXTOPT"))
 		return none;
 	for (i = 0; i < list.head.count; i++)
 		if (!strcmp(list.info[i].name, name))
@@ -104,39 +97,7 @@ static struct tcp_extopt_info counts(int fd, int nr)
 
 static int set_sysctl(const char *name, const char *val)
 {
-	char path[128];
-	int fd, ret;
-
-	snprintf(path, sizeof(path), "/proc/sys/net/ipv4/%s", name);
-	fd = open(path, O_WRONLY);
-	if (!ASSERT_OK_FD(fd, name))
-		return -1;
-	ret = write(fd, val, strlen(val));
-	close(fd);
-	return ASSERT_EQ(ret, strlen(val), name) ? 0 : -1;
-}
-
-/* A counter of the namespace */
-static long netstat(const char *name)
-{
-	char names[8192], vals[8192], *n, *v, *np, *vp;
-	long ret = -1;
-	FILE *f;
-
-	f = fopen("/proc/thread-self/net/netstat", "r");
-	if (!ASSERT_OK_PTR(f, "netstat"))
-		return -1;
-	if (fgets(names, sizeof(names), f) && fgets(vals, sizeof(vals), f)) {
-		n = strtok_r(names, " \n", &np);
-		v = strtok_r(vals, " \n", &vp);
-		for (; n && v; n = strtok_r(NULL, " \n", &np),
-			       v = strtok_r(NULL, " \n", &vp))
-			if (!strcmp(n, name))
-				ret = atol(v);
-	}
-	fclose(f);
-	ASSERT_GE(ret, 0, name);
-	return ret;
+	return ASSERT_OK(extopt_sysctl(name, val), name) ? 0 : -1;
 }
 
 static struct wire_optid optid(int nr)
@@ -225,7 +186,7 @@ static int establish(struct link *l, const char *names,
 {
 	const int one = 1;
 
-	if (!ASSERT_OK(select_opts(l->lfd, names), "select") ||
+	if (!ASSERT_OK(extopt_select(l->lfd, names), "select") ||
 	    !ASSERT_OK(wire_connect(&l->c, NULL, 0, synack), "connect"))
 		return -1;
 	l->fd = accept(l->lfd, NULL, NULL);
@@ -591,7 +552,7 @@ static void do_retrans(struct link *l, const char *early, const char *counter)
 	if (establish(l, "opt_0", NULL) || kernel_sends(l, 5, &seg))
 		return;
 	wait_unacked(l->fd, 0);
-	before = netstat(counter);
+	before = extopt_netstat(counter);
 	ASSERT_EQ(send(l->fd, "lost data", 9, 0), 9, "send");
 	if (!ASSERT_OK(wire_recv_data(&l->c, &first), "first"))
 		return;
@@ -603,7 +564,7 @@ static void do_retrans(struct link *l, const char *early, const char *counter)
 			return;
 	} while (*wire_opt_find(&seg, optid(0), 0, NULL) == 0x20);
 	check_again(&first, &seg, 0x90);
-	ASSERT_GT(netstat(counter), before, counter);
+	ASSERT_GT(extopt_netstat(counter), before, counter);
 
 	set_opt(0, 4, 0xa0);
 	do {
@@ -667,7 +628,7 @@ static void test_retrans_sack(struct link *l)
 		return;
 	wait_unacked(l->fd, 0);
 	una = l->c.rcv_nxt;
-	before = netstat("TCPFastRetrans");
+	before = extopt_netstat("TCPFastRetrans");
 	for (i = 0; i < 6; i++) {
 		ASSERT_EQ(send(l->fd, "0123456789", 10, 0), 10, "send");
 		if (!ASSERT_OK(wire_recv_data(&l->c, &seg), "data"))
@@ -686,7 +647,8 @@ static void test_retrans_sack(struct link *l)
 	if (!ASSERT_OK(wire_recv_data(&l->c, &seg), "again"))
 		return;
 	check_again(&first, &seg, 0x90);
-	ASSERT_EQ(netstat("TCPFastRetrans"), before + 1, "TCPFastRetrans");
+	ASSERT_EQ(extopt_netstat("TCPFastRetrans"), before + 1,
+		  "TCPFastRetrans");
 	ASSERT_OK(wire_ack(&l->c), "ACK");
 	wait_unacked(l->fd, 0);
 }
@@ -776,7 +738,8 @@ static void do_room(struct link *l, bool ts)
 			ASSERT_EQ(info.no_room, no_room, "room on data");
 		no_room = info.no_room;
 	}
-	ASSERT_EQ(netstat("TCPExtOptNoRoom"), no_room, "TCPExtOptNoRoom");
+	ASSERT_EQ(extopt_netstat("TCPExtOptNoRoom"), no_room,
+		  "TCPExtOptNoRoom");
 
 	/* Fill them from the left, the option comes back on the way. */
 	for (holes = 4; holes >= 0; holes--) {
@@ -924,7 +887,7 @@ static void do_mtu(struct link *l, bool ts)
 	ASSERT_LT(st->write_calls, b.nr_seg, "several segments of one skb");
 
 	/* Removed: back to full segments */
-	ASSERT_OK(select_opts(l->fd, ""), "unselect");
+	ASSERT_OK(extopt_select(l->fd, ""), "unselect");
 	if (bulk(l, l->c.rcv_nxt, 0, &none))
 		return;
 	ASSERT_GT(none.nr_full, 10, "packets as large as the MTU");
@@ -991,7 +954,7 @@ static void do_queued(struct link *l, bool ts)
 	if (kernel_reads(l, "x", 1, "sync"))
 		return;
 	ASSERT_EQ(send(l->fd, buf, sizeof(buf), 0), sizeof(buf), "queue");
-	ASSERT_OK(select_opts(l->fd, name), "select");
+	ASSERT_OK(extopt_select(l->fd, name), "select");
 	ASSERT_OK(wire_ack(&l->c), "open window");
 	if (bulk(l, start, sizeof(buf), &b))
 		return;
@@ -1004,7 +967,7 @@ static void do_queued(struct link *l, bool ts)
 	if (kernel_reads(l, "x", 1, "sync"))
 		return;
 	ASSERT_EQ(send(l->fd, buf, sizeof(buf), 0), sizeof(buf), "queue");
-	ASSERT_OK(select_opts(l->fd, ""), "unselect");
+	ASSERT_OK(extopt_select(l->fd, ""), "unselect");
 	ASSERT_OK(wire_ack(&l->c), "open window");
 	if (bulk(l, start, sizeof(buf), &none))
 		return;
@@ -1045,7 +1008,7 @@ static void test_in_flight(struct link *l)
 	ASSERT_GT(none.nr_full, 3, "packets as large as the MTU");
 	/* Nothing of it arrived */
 	l->c.rcv_nxt = start;
-	ASSERT_OK(select_opts(l->fd, "opt_3"), "select");
+	ASSERT_OK(extopt_select(l->fd, "opt_3"), "select");
 	b.total = sizeof(buf);
 	if (bulk(l, start, sizeof(buf), &b))
 		return;
@@ -1164,14 +1127,14 @@ static void test_mtu_probing(struct link *l)
 	if (reg(3) || reg(4) || establish(l, "opt_3 opt_4", NULL) ||
 	    bulk(l, l->c.rcv_nxt, 0, &b))
 		return;
-	ASSERT_EQ(netstat("TCPMTUPSuccess") + netstat("TCPMTUPFail"), 0,
-		  "probes with opt_3");
+	ASSERT_EQ(extopt_netstat("TCPMTUPSuccess"), 0, "probes with opt_3");
+	ASSERT_EQ(extopt_netstat("TCPMTUPFail"), 0, "probes with opt_3");
 	ASSERT_EQ(b.nr_opt, b.nr_seg, "option on each");
 
-	ASSERT_OK(select_opts(l->fd, "opt_4"), "select");
+	ASSERT_OK(extopt_select(l->fd, "opt_4"), "select");
 	if (bulk(l, l->c.rcv_nxt, 0, &none))
 		return;
-	ASSERT_GE(netstat("TCPMTUPSuccess"), 2, "probes with opt_4");
+	ASSERT_GE(extopt_netstat("TCPMTUPSuccess"), 2, "probes with opt_4");
 	ASSERT_GT(none.max_len, 1300, "payload");
 }
 
@@ -1388,9 +1351,9 @@ static void test_parse(struct link *l)
 			check_parse(l, tc, before, malformed);
 		}
 	}
-	ASSERT_EQ(netstat("TCPExtOptMalformed"), counts(l->fd, 0).malformed,
+	ASSERT_EQ(extopt_netstat("TCPExtOptMalformed"), counts(l->fd, 0).malformed,
 		  "TCPExtOptMalformed");
-	ASSERT_EQ(netstat("TCPExtOptParsed"), st->parse_calls,
+	ASSERT_EQ(extopt_netstat("TCPExtOptParsed"), st->parse_calls,
 		  "TCPExtOptParsed");
 	ASSERT_EQ(counts(l->fd, 0).parsed, st->parse_calls, "parsed");
 }
@@ -1458,7 +1421,7 @@ static void test_rejected(struct link *l)
 	if (kernel_acks(l, &seg))
 		return;
 	ASSERT_EQ(skel->bss->opts[0].parse_calls, before, "PAWS");
-	ASSERT_EQ(netstat("PAWSEstab"), 1, "PAWSEstab");
+	ASSERT_EQ(extopt_netstat("PAWSEstab"), 1, "PAWSEstab");
 
 	/* Part of what the kernel has acknowledged */
 	PARSE_ONE(l, 0, "old data", .flags = WIRE_ACK, .data = "x", .len = 1,
@@ -1630,7 +1593,7 @@ static void do_third_ack(struct link *l, const char *data, int len)
 	struct wire_seg synack;
 
 	memset(st, 0, sizeof(*st));
-	if (!ASSERT_OK(select_opts(l->lfd, "opt_0"), "select") ||
+	if (!ASSERT_OK(extopt_select(l->lfd, "opt_0"), "select") ||
 	    !ASSERT_OK(wire_send_syn(&l->c, e0, sizeof(e0)), "SYN") ||
 	    !ASSERT_OK(wire_recv_synack(&l->c, &synack), "SYN-ACK"))
 		return;
@@ -1669,7 +1632,7 @@ static void test_simultaneous(struct link *l)
 	l->fd = wire_sk(&l->w);
 	wire_conn_init(&l->c, &l->w, 0);
 	if (!ASSERT_OK_FD(l->fd, "socket") ||
-	    !ASSERT_OK(select_opts(l->fd, "opt_0"), "select") ||
+	    !ASSERT_OK(extopt_select(l->fd, "opt_0"), "select") ||
 	    !ASSERT_OK(wire_sk_connect(&l->c, l->fd), "connect") ||
 	    !ASSERT_OK(wire_recv_syn(&l->c, &seg), "SYN") ||
 	    !ASSERT_OK(wire_send_syn(&l->c, e0, sizeof(e0)), "SYN") ||
@@ -1818,7 +1781,7 @@ static void do_predict(struct link *l, bool ts)
 		for (j = 0; j < sizeof(data); j++)
 			data[j] = i * 37 + j;
 		before = st->parse_calls;
-		hits = netstat("TCPHPHits");
+		hits = extopt_netstat("TCPHPHits");
 		for (j = 0; j < NR_EACH; j++)
 			ASSERT_OK(wire_send(&l->c, .flags = WIRE_ACK,
 					    .data = data + 8 * j, .len = 8,
@@ -1833,7 +1796,7 @@ static void do_predict(struct link *l, bool ts)
 		if (pred_cases[i].given)
 			ok &= ASSERT_EQ(st->in_len, pred_cases[i].in_len,
 					"length");
-		hits = netstat("TCPHPHits") - hits;
+		hits = extopt_netstat("TCPHPHits") - hits;
 		if (predicted)
 			ok &= ASSERT_GE(hits, NR_EACH / 4, "TCPHPHits");
 		else
@@ -1844,8 +1807,8 @@ static void do_predict(struct link *l, bool ts)
 		if (!ASSERT_OK(wire_recv_data(&l->c, &seg), "data"))
 			return;
 		before = st->parse_calls;
-		hpacks = netstat("TCPHPAcks");
-		pure = netstat("TCPPureAcks");
+		hpacks = extopt_netstat("TCPHPAcks");
+		pure = extopt_netstat("TCPPureAcks");
 		ASSERT_OK(wire_send(&l->c, .flags = WIRE_ACK,
 				    .opt = pred_cases[i].opt,
 				    .opt_len = pred_cases[i].opt_len,
@@ -1853,9 +1816,9 @@ static void do_predict(struct link *l, bool ts)
 		wait_unacked(l->fd, 0);
 		ok &= ASSERT_EQ(st->parse_calls - before, pred_cases[i].given,
 				"value of the ACK");
-		ok &= ASSERT_EQ(netstat("TCPHPAcks") - hpacks, predicted,
+		ok &= ASSERT_EQ(extopt_netstat("TCPHPAcks") - hpacks, predicted,
 				"TCPHPAcks");
-		ok &= ASSERT_EQ(netstat("TCPPureAcks") - pure, !predicted,
+		ok &= ASSERT_EQ(extopt_netstat("TCPPureAcks") - pure, !predicted,
 				"TCPPureAcks");
 		if (!ok)
 			printf("case: %s, timestamps %d\n", pred_cases[i].what,
@@ -1886,7 +1849,7 @@ static void test_sock_ops(struct link *l)
 
 	if (reg(0) || reg(1) || establish(l, "opt_0", NULL))
 		return;
-	hits = netstat("TCPHPHits");
+	hits = extopt_netstat("TCPHPHits");
 	for (i = 0; i < NR_EACH; i++) {
 		data[i] = i;
 		ASSERT_OK(wire_send(&l->c, .flags = WIRE_ACK, .data = &i,
@@ -1895,7 +1858,7 @@ static void test_sock_ops(struct link *l)
 	}
 	if (kernel_reads(l, data, NR_EACH, "without sock_ops"))
 		return;
-	ASSERT_GT(netstat("TCPHPHits"), hits, "TCPHPHits");
+	ASSERT_GT(extopt_netstat("TCPHPHits"), hits, "TCPHPHits");
 
 	own->links.sock_ops = bpf_program__attach_cgroup(own->progs.sock_ops,
 							cg_fd);
@@ -1907,14 +1870,14 @@ static void test_sock_ops(struct link *l)
 	if (establish(l, "opt_0", NULL))
 		goto detach;
 	memset(st, 0, sizeof(*st));
-	hits = netstat("TCPHPHits");
+	hits = extopt_netstat("TCPHPHits");
 	for (i = 0; i < NR_EACH; i++)
 		ASSERT_OK(wire_send(&l->c, .flags = WIRE_ACK, .data = &i,
 				    .len = 1, .opt = e0, .opt_len = sizeof(e0)),
 			  "send");
 	if (kernel_reads(l, data, NR_EACH, "with sock_ops"))
 		goto detach;
-	ASSERT_EQ(netstat("TCPHPHits"), hits, "TCPHPHits");
+	ASSERT_EQ(extopt_netstat("TCPHPHits"), hits, "TCPHPHits");
 	ASSERT_EQ(own->bss->unknown_calls, NR_EACH, "sock_ops calls");
 	ASSERT_EQ(st->parse_calls, NR_EACH, "values");
 	ASSERT_EQ(own->bss->select_err, -EOPNOTSUPP, "select in HDR_OPT_LEN");
@@ -1959,7 +1922,7 @@ static void test_owner(struct link *l)
 	ASSERT_EQ(st[6].parse_calls, 0, "not selected");
 
 	/* Exchanged: what was theirs is not any more */
-	ASSERT_OK(select_opts(l->fd, "opt_6"), "select");
+	ASSERT_OK(extopt_select(l->fd, "opt_6"), "select");
 	ASSERT_OK(wire_send(&l->c, .flags = WIRE_ACK, .data = "data", .len = 4,
 			    .opt = opt, .opt_len = sizeof(opt)), "send");
 	if (kernel_reads(l, "data", 4, "data"))
@@ -1969,7 +1932,7 @@ static void test_owner(struct link *l)
 	ASSERT_EQ(st[6].parse_calls, 1, "opt_6");
 	ASSERT_EQ(st[6].in[0], 61, "opt_6 value");
 
-	ASSERT_OK(select_opts(l->fd, ""), "select");
+	ASSERT_OK(extopt_select(l->fd, ""), "select");
 	ASSERT_OK(wire_send(&l->c, .flags = WIRE_ACK, .data = "data", .len = 4,
 			    .opt = opt, .opt_len = sizeof(opt)), "send");
 	if (kernel_reads(l, "data", 4, "data"))
@@ -2057,7 +2020,7 @@ static void test_reconnect(struct link *l)
 	st = set_opt(0, 4, 0x20);
 	l->fd = wire_sk(&l->w);
 	if (reg(0) || !ASSERT_OK_FD(l->fd, "socket") ||
-	    !ASSERT_OK(select_opts(l->fd, "opt_0"), "select"))
+	    !ASSERT_OK(extopt_select(l->fd, "opt_0"), "select"))
 		return;
 	for (i = 0; i < 2; i++) {
 		wire_conn_init(&l->c, &l->w, 0);
@@ -2115,7 +2078,7 @@ static long in_backlog(int fd)
 
 	ASSERT_OK(getsockopt(fd, SOL_SOCKET, SO_MEMINFO, mem, &len),
 		  "SO_MEMINFO");
-	return mem[SK_MEMINFO_BACKLOG] + netstat("TCPBacklogCoalesce");
+	return mem[SK_MEMINFO_BACKLOG] + extopt_netstat("TCPBacklogCoalesce");
 }
 
 /* Segments that come while send() has the socket: same ones merge or not */
@@ -2132,7 +2095,7 @@ static void do_backlog(struct link *l, bool same)
 
 	own->bss->held = false;
 	own->bss->release = false;
-	merged = netstat("TCPBacklogCoalesce");
+	merged = extopt_netstat("TCPBacklogCoalesce");
 	if (!ASSERT_OK(pthread_create(&thread, NULL, send_thread, &l->fd),
 		       "thread"))
 		return;
@@ -2161,7 +2124,7 @@ out:
 	ASSERT_EQ((long)ret, 1, "send");
 	if (kernel_reads(l, "abcdabcdabcd", 12, "bytes"))
 		return;
-	merged = netstat("TCPBacklogCoalesce") - merged;
+	merged = extopt_netstat("TCPBacklogCoalesce") - merged;
 	ASSERT_EQ(merged, same ? NR_HELD - 1 : 0, "merged");
 	ASSERT_EQ(st->parse_calls - calls, NR_HELD - merged, "parsed once");
 	ASSERT_EQ(st->in[0], same ? 1 : NR_HELD, "the last value");
@@ -2173,7 +2136,7 @@ static void test_backlog(struct link *l)
 
 	if (reg(0) || reg(OPT_HOLD) || establish(l, "opt_0", NULL) ||
 	    kernel_acks(l, &seg) ||
-	    !ASSERT_OK(select_opts(l->fd, "opt_0 opt_hold"), "select"))
+	    !ASSERT_OK(extopt_select(l->fd, "opt_0 opt_hold"), "select"))
 		return;
 	do_backlog(l, false);
 	do_backlog(l, true);
