@@ -32,6 +32,8 @@ static const struct {
 	{ "in_variable", "invalid variable offset" },
 	{ "kfunc_rdonly", "cannot write into rdonly_mem" },
 	{ "out_data_in_parse", "bpf_tcp_extopt_out_data is not allowed" },
+	{ "sleep_write", "attach to unsupported member write" },
+	{ "sleep_parse", "attach to unsupported member parse" },
 	{ "other_ops", "bpf_tcp_extopt_ack_now is not allowed" },
 };
 

@@ -1484,13 +1484,14 @@ static bool has_bpf_lsm(void)
 	return strstr(buf, "bpf");
 }
 
-/* A program selects for a child that is being made: that counts, and not what
- * the listener has.
+/* A program selects for a child that is being made, or selects none: that
+ * counts, and not what the listener has.
  */
 static void test_lsm(void)
 {
-	struct bpf_link *link = NULL;
 	static const char * const listener[] = { NULL, "opt_6", "opt_0 opt_6" };
+	struct bpf_link *link = NULL;
+	const char *want = "opt_0";
 	struct conn conn;
 	int i, j;
 
@@ -1506,22 +1507,28 @@ static void test_lsm(void)
 	link = bpf_program__attach_cgroup(life->progs.select_clone, cg_fd);
 	if (!ASSERT_OK_PTR(link, "attach"))
 		return;
-	for (i = 0; i < 2; i++) {
+	for (i = 0; i < 4; i++) {
+		if (i == 2) {
+			want = "";
+			memset(life->data->names, ' ', strlen("opt_0"));
+		}
 		for (j = 0; j < ARRAY_SIZE(listener); j++) {
 			life->bss->select_err = 1;
-			if (conn_open(&conn, families[i], listener[j]))
+			if (conn_open(&conn, families[i % 2], listener[j]))
 				goto out;
 			ASSERT_OK(life->bss->select_err, "bpf_setsockopt");
-			ASSERT_STREQ(extopt_names(conn.fd[1]), "opt_0", "child");
+			ASSERT_STREQ(extopt_names(conn.fd[1]), want, "child");
 			ASSERT_STREQ(extopt_names(conn.lfd), listener[j] ?: "",
 				     "listener");
 			ASSERT_EQ(written(conn.fd[1]), 0, "counts");
 			if (!ping_pong(&conn))
-				ASSERT_GT(written(conn.fd[1]), 0, "written");
+				ASSERT_EQ(written(conn.fd[1]) > 0, !!*want,
+					  "written");
 			conn_close(&conn);
 		}
 	}
 out:
+	memcpy(life->data->names, "opt_0", strlen("opt_0"));
 	bpf_link__destroy(link);
 }
 

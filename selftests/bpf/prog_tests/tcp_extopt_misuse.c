@@ -571,6 +571,23 @@ static void test_sysctl(void)
 	longer[0] = 'a';
 	ASSERT_EQ(extopt_sysctl("tcp_extopt", longer), -EINVAL, "too long");
 	sysctl_expect("u g");
+	/* "g" with something behind it, just where it would be cut */
+	for (i = 120; i < 140; i++) {
+		memset(longer, ' ', i);
+		strcpy(longer + i, "gx");
+		ASSERT_LT(extopt_sysctl("tcp_extopt", longer), 0, "not cut");
+		sysctl_expect("u g");
+	}
+	fd = open(SYSCTL, O_WRONLY);
+	if (ASSERT_OK_FD(fd, SYSCTL)) {
+		ASSERT_EQ(write(fd, "u g", 3), 3, "write");
+		memset(longer, ' ', 125);
+		ASSERT_EQ(write(fd, longer, 125), 125, "and more");
+		ASSERT_LT(write(fd, "u", 1), 0, "too long in pieces");
+		close(fd);
+	}
+	ASSERT_OK(extopt_sysctl("tcp_extopt", "u g"), "write");
+	sysctl_expect("u g");
 
 	fd = socket(AF_INET6, SOCK_STREAM, 0);
 	ASSERT_STREQ(extopt_names(fd), "u g", "a new socket's");

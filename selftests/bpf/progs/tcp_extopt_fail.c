@@ -121,3 +121,28 @@ struct tcp_congestion_ops other_ops = {
 	.cong_avoid = (void *)prog_other_ops,
 	.name = "extopt_other",
 };
+
+SEC("?struct_ops.s")
+int BPF_PROG(prog_sleep_write, struct sock *sk, struct tcp_extopt_out *opt)
+{
+	return 0;
+}
+
+SEC("?.struct_ops.link")
+struct tcp_extopt_ops sleep_write = {
+	.write = (void *)prog_sleep_write,
+	.name = "fail", .kind = 66, .max_len = 4,
+	.segments = TCP_EXTOPT_DATA,
+};
+
+SEC("?struct_ops.s")
+void BPF_PROG(prog_sleep_parse, struct sock *sk,
+	      const struct tcp_extopt_in *opt)
+{
+}
+
+SEC("?.struct_ops.link")
+struct tcp_extopt_ops sleep_parse = {
+	.parse = (void *)prog_sleep_parse,
+	.name = "fail", .kind = 66, .max_len = 4,
+};
