@@ -15,6 +15,12 @@
 enum {
 	TCP_EXTOPT_ST_ACTIVE	= 1,
 	TCP_EXTOPT_ST_GONE	= 2,
+	TCP_EXTOPT_ST_PENDING	= 3,
+	TCP_EXTOPT_ST_NOT_NEGOTIATED = 4,
+	TCP_EXTOPT_ST_FALLBACK	= 5,
+	TCP_EXTOPT_ST_COOKIE	= 6,
+	TCP_EXTOPT_ST_REFUSED	= 7,
+	TCP_EXTOPT_ST_ECHOED	= 8,
 };
 
 struct tcp_extopt_info {
@@ -65,6 +71,8 @@ struct tcp_ao_add {
 #define TCP_EXTOPT_MAX		8
 
 /* enum tcp_extopt_segment of <net/tcp_extopt.h> */
+#define EXTOPT_SYN		1
+#define EXTOPT_SYNACK		2
 #define EXTOPT_ACK		4
 #define EXTOPT_DATA		8
 #define EXTOPT_FIN		16

@@ -19,7 +19,7 @@ struct decl {
 	const char *what;
 	const char *name;
 	__u32 kind, exid, exid_len, max_len, segments, flags;
-	bool no_write, no_parse;
+	bool no_write, no_parse, synack, negotiated;
 	int err;
 	const char *msg;	/* in the kernel log */
 };
@@ -82,6 +82,10 @@ static int opt_load(struct option *opt, const struct decl *d)
 		skel->struct_ops.opt->write = NULL;
 	if (d->no_parse)
 		skel->struct_ops.opt->parse = NULL;
+	if (!d->synack)
+		skel->struct_ops.opt->write_synack = NULL;
+	if (!d->negotiated)
+		skel->struct_ops.opt->negotiated = NULL;
 	if (d->no_write && d->no_parse)
 		skel->struct_ops.without_link->parse = NULL;
 
@@ -144,6 +148,11 @@ static bool kmsg_has(int fd, const char *msg)
 
 #define OK .name = "misuse", .max_len = 4, .segments = EXTOPT_DATA
 
+/* enum tcp_extopt_flags */
+#define F_NEGOTIATE	2
+#define F_NO_ECHO	4
+#define F_ONCE		8
+
 static const struct decl refused[] = {
 	{ "EOL", OK, .kind = 0, .err = -EINVAL, .msg = "kind 0 is the kernel" },
 	{ "NOP", OK, .kind = 1, .err = -EINVAL, .msg = "kind 1 is the kernel" },
@@ -198,12 +207,32 @@ static const struct decl refused[] = {
 	  .err = -EINVAL, .msg = "both write and the segments" },
 	{ "segments without write", OK, .kind = 66, .no_write = true,
 	  .err = -EINVAL, .msg = "both write and the segments" },
-	{ "SYN", .name = "misuse", .kind = 66, .max_len = 4, .segments = 1,
-	  .err = -EINVAL, .msg = "0x1 are not supported" },
+	{ "SYN without write", .name = "misuse", .kind = 66, .max_len = 4,
+	  .segments = EXTOPT_SYN, .no_write = true, .err = -EINVAL,
+	  .msg = "both write and the segments" },
+	{ "write for SYN-ACK", .name = "misuse", .kind = 66, .max_len = 4,
+	  .segments = EXTOPT_SYNACK, .synack = true, .err = -EINVAL,
+	  .msg = "both write and the segments" },
+	{ "SYN-ACK without write_synack", .name = "misuse", .kind = 66,
+	  .max_len = 4, .segments = EXTOPT_SYNACK, .no_write = true,
+	  .err = -EINVAL, .msg = "both write_synack and SYNACK" },
+	{ "write_synack without SYN-ACK", OK, .kind = 66, .synack = true,
+	  .err = -EINVAL, .msg = "both write_synack and SYNACK" },
+	{ "254 on SYN-ACK", .name = "misuse", .kind = 254, .max_len = 4,
+	  .segments = EXTOPT_SYNACK, .no_write = true, .synack = true,
+	  .err = -EINVAL, .msg = "can be parsed only" },
+	{ "negotiate by data", OK, .kind = 66, .flags = F_NEGOTIATE,
+	  .err = -EINVAL, .msg = "without SYN or SYNACK" },
+	{ "negotiated without flag", OK, .kind = 66, .negotiated = true,
+	  .err = -EINVAL, .msg = "is not negotiated" },
+	{ "NO_ECHO without NEGOTIATE", OK, .kind = 66, .flags = F_NO_ECHO,
+	  .err = -EINVAL, .msg = "is not negotiated" },
+	{ "once without ACK", OK, .kind = 66, .flags = F_ONCE, .err = -EINVAL,
+	  .msg = "needs ACK in segments" },
 	{ "unknown segments", .name = "misuse", .kind = 66, .max_len = 4,
 	  .segments = 0x88, .err = -EINVAL, .msg = "0x80 are not supported" },
-	{ "unknown flags", OK, .kind = 66, .flags = 2, .err = -EINVAL,
-	  .msg = "unknown flags 0x2" },
+	{ "unknown flags", OK, .kind = 66, .flags = 0x11, .err = -EINVAL,
+	  .msg = "unknown flags 0x10" },
 	{ "no callback", .name = "misuse", .kind = 66, .max_len = 4,
 	  .no_write = true, .no_parse = true, .err = -EINVAL,
 	  .msg = "does not implement required ops" },
@@ -231,6 +260,12 @@ static const struct decl accepted[] = {
 	  .no_write = true },
 	{ "written only", OK, .kind = 66, .no_parse = true },
 	{ "unprivileged", OK, .kind = 66, .flags = 1 },
+	{ "SYN-ACK only", .name = "misuse", .kind = 66, .max_len = 4,
+	  .segments = EXTOPT_SYNACK, .no_write = true, .no_parse = true,
+	  .synack = true },
+	{ "negotiated", .name = "misuse", .kind = 66, .max_len = 4,
+	  .segments = EXTOPT_SYN | EXTOPT_SYNACK | EXTOPT_ACK, .synack = true,
+	  .negotiated = true, .flags = F_NEGOTIATE | F_NO_ECHO | F_ONCE },
 	{ "fifteen letters", .name = "fifteen_letters", .kind = 66,
 	  .max_len = 4, .segments = EXTOPT_DATA },
 };

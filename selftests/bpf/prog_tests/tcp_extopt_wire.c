@@ -993,8 +993,10 @@ static void test_in_flight(struct link *l)
 	__u32 start;
 	int i, got;
 
+	/* Nothing before the RTO, that is while the option is selected */
 	set_opt(b.nr, b.len, b.fill);
-	if (reg(3) || establish(l, "", NULL))
+	if (set_sysctl("tcp_early_retrans", "0") || reg(3) ||
+	    establish(l, "", NULL))
 		return;
 	for (i = 0; i < sizeof(buf); i++)
 		buf[i] = stream_byte(i);
@@ -1606,10 +1608,11 @@ static void do_third_ack(struct link *l, const char *data, int len)
 	if (!ASSERT_OK_FD(l->fd, "accept") ||
 	    (len && kernel_reads(l, data, len, "data")))
 		return;
-	ASSERT_EQ(st->parse_calls, 1, "third ACK");
-	ASSERT_EQ(st->parse_segments, len ? EXTOPT_DATA : EXTOPT_ACK, "type");
+	ASSERT_EQ(st->parse_calls, 2, "SYN, third ACK");
+	ASSERT_EQ(st->parse_segments,
+		  EXTOPT_SYN | (len ? EXTOPT_DATA : EXTOPT_ACK), "types");
 	ASSERT_EQ(st->parse_state, BPF_TCP_ESTABLISHED, "state");
-	ASSERT_EQ(counts(l->fd, 0).parsed, 1, "parsed");
+	ASSERT_EQ(counts(l->fd, 0).parsed, 2, "parsed");
 }
 
 static void test_third_ack(struct link *l)
@@ -1642,7 +1645,8 @@ static void test_simultaneous(struct link *l)
 	ASSERT_OK(wire_send_synack(&l->c, e0, sizeof(e0)), "SYN-ACK");
 	if (sync_peer(l))
 		return;
-	ASSERT_EQ(st->parse_calls, 0, "SYN, SYN-ACK");
+	ASSERT_EQ(st->parse_calls, 1, "SYN, and not SYN-ACK");
+	ASSERT_EQ(st->parse_segments, EXTOPT_SYN, "SYN");
 	PARSE_ONE(l, 1, "ACK", .flags = WIRE_ACK);
 }
 
@@ -2034,7 +2038,7 @@ static void test_reconnect(struct link *l)
 		    !ASSERT_OK(wire_recv_ack(&l->c, &seg), "third ACK"))
 			return;
 		check_bytes(l, &seg, val, sizeof(val), "third ACK");
-		ASSERT_EQ(st->parse_calls, 0, "SYN-ACK");
+		ASSERT_EQ(st->parse_calls, 1, "SYN-ACK");
 		ASSERT_EQ(counts(l->fd, 0).written, 1, "written");
 		if (kernel_sends(l, 5, &seg))
 			return;

@@ -15,5 +15,8 @@ extern const __u8 *bpf_tcp_extopt_in_data(const struct tcp_extopt_in *opt,
 					  __weak __ksym;
 extern void bpf_tcp_extopt_ack_now(const struct tcp_extopt_in *opt)
 				   __weak __ksym;
+extern void bpf_tcp_extopt_refuse(const struct tcp_extopt_in *opt)
+				  __weak __ksym;
+extern int bpf_tcp_extopt_arm(const struct tcp_extopt_in *opt) __weak __ksym;
 
 #endif

@@ -43,6 +43,43 @@ struct tcp_extopt_ops what = {						\
 	.name = "fail", .kind = 66, .max_len = 4,			\
 }
 
+#define BAD_SYNACK(what, ...)						\
+SEC("?struct_ops")							\
+int BPF_PROG(prog_##what, const struct sock *sk,			\
+	     const struct request_sock *req,				\
+	     const struct tcp_extopt_in *offered,			\
+	     struct tcp_extopt_out *opt)				\
+{									\
+	__VA_ARGS__							\
+	return 1;							\
+}									\
+									\
+SEC("?.struct_ops.link")						\
+struct tcp_extopt_ops what = {						\
+	.write_synack = (void *)prog_##what,				\
+	.name = "fail", .kind = 66, .max_len = 4,			\
+	.segments = TCP_EXTOPT_SYNACK,					\
+}
+
+#define BAD_NEGOTIATED(what, ...)					\
+BAD_SYNACK(what##_synack,);						\
+									\
+SEC("?struct_ops")							\
+void BPF_PROG(prog_##what, struct sock *sk,				\
+	      const struct tcp_extopt_in *opt)				\
+{									\
+	__VA_ARGS__							\
+}									\
+									\
+SEC("?.struct_ops.link")						\
+struct tcp_extopt_ops what = {						\
+	.write_synack = (void *)prog_##what##_synack,			\
+	.negotiated = (void *)prog_##what,				\
+	.name = "fail", .kind = 66, .max_len = 4,			\
+	.segments = TCP_EXTOPT_SYNACK,					\
+	.flags = TCP_EXTOPT_F_NEGOTIATE,				\
+}
+
 /* The same as the bad ones below, and right. */
 BAD_WRITE(good_write,
 	__u8 *p = bpf_tcp_extopt_out_data(opt, idx, 4);
@@ -59,6 +96,25 @@ BAD_PARSE(good_parse,
 	if (p)
 		idx = p[3];
 	bpf_tcp_extopt_ack_now(opt);
+	bpf_tcp_extopt_refuse(opt);
+	bpf_tcp_extopt_arm(opt);
+	bpf_setsockopt(sk, SOL_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
+);
+
+BAD_SYNACK(good_synack,
+	const __u8 *from = bpf_tcp_extopt_in_data(offered, idx, 4);
+	__u8 *to = bpf_tcp_extopt_out_data(opt, idx, 4);
+
+	if (from && to)
+		to[3] = from[3];
+	idx = req->mss + sk->__sk_common.skc_num;
+);
+
+BAD_NEGOTIATED(good_negotiated,
+	int ms = 30000;
+
+	idx = opt->state;
+	bpf_tcp_extopt_arm(opt);
 	bpf_setsockopt(sk, SOL_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
 );
 
@@ -96,6 +152,23 @@ BAD_WRITE(setsockopt_in_write,
 
 	bpf_setsockopt(sk, SOL_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
 );
+
+BAD_WRITE(refuse_in_write, bpf_tcp_extopt_refuse((void *)opt););
+BAD_WRITE(arm_in_write, bpf_tcp_extopt_arm((void *)opt););
+
+BAD_SYNACK(setsockopt_in_synack,
+	int ms = 30000;
+
+	bpf_setsockopt((void *)sk, SOL_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
+);
+BAD_SYNACK(ack_now_in_synack, bpf_tcp_extopt_ack_now(offered););
+BAD_SYNACK(refuse_in_synack, bpf_tcp_extopt_refuse(offered););
+BAD_SYNACK(arm_in_synack, bpf_tcp_extopt_arm(offered););
+BAD_SYNACK(listener_write, ((struct tcp_sock *)sk)->snd_cwnd = 1;);
+BAD_SYNACK(req_write, ((struct request_sock *)req)->mss = 1;);
+BAD_SYNACK(offered_write, ((struct tcp_extopt_in *)offered)->data[0] = 1;);
+BAD_NEGOTIATED(refuse_in_negotiated, bpf_tcp_extopt_refuse(opt););
+BAD_NEGOTIATED(out_in_negotiated, bpf_tcp_extopt_out_data((void *)opt, 0, 1););
 
 BAD_PARSE(in_data_write, ((struct tcp_extopt_in *)opt)->data[0] = 1;);
 BAD_PARSE(in_len_write, ((struct tcp_extopt_in *)opt)->len = 1;);

@@ -38,10 +38,27 @@ void BPF_PROG(misuse_parse, struct sock *sk, const struct tcp_extopt_in *opt)
 				    sizeof(none));
 }
 
+SEC("struct_ops")
+int BPF_PROG(misuse_write_synack, const struct sock *sk,
+	     const struct request_sock *req,
+	     const struct tcp_extopt_in *offered, struct tcp_extopt_out *opt)
+{
+	return 0;
+}
+
+SEC("struct_ops")
+void BPF_PROG(misuse_negotiated, struct sock *sk,
+	      const struct tcp_extopt_in *opt)
+{
+}
+
+/* The test takes away what it does not want. */
 SEC(".struct_ops.link")
 struct tcp_extopt_ops opt = {
 	.write = (void *)misuse_write,
 	.parse = (void *)misuse_parse,
+	.write_synack = (void *)misuse_write_synack,
+	.negotiated = (void *)misuse_negotiated,
 	.name = "misuse", .kind = 66, .max_len = 4,
 	.segments = TCP_EXTOPT_DATA,
 };
