@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import re
 import subprocess
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bpftcp import bench, boot
+from bpftcp import bench, benchdata, boot
 from bpftcp.bench import Subject
 from bpftcp.boot import Guest, Outcome
 from bpftcp.errors import BenchError, BootError, LostPortsError, UsageError
@@ -79,12 +80,34 @@ def test_each_kernel_runs_the_set_ups_it_has_once(
 
     monkeypatch.setattr(boot, "run", run)
     columns = bench.measure(subjects, boots=1)
-    sockops = ["none", "sockops-insert", "sockops-insert-parse", "sockops-insert-parse-setsockopt"]
-    extopt = [f"extopt-{n}" for n in ("registered", "insert", "insert-parse")]
-    extopt.append("extopt-insert-parse-setsockopt")
+    same = ("insert", "insert-parse", "insert-parse-setsockopt", "syn")
+    sockops = ["none", *(f"sockops-{name}" for name in same)]
+    extopt = [f"extopt-{name}" for name in ("registered", *same)]
     assert ran == {"unpatched": sockops, "series": sockops + extopt}
     measured = [(c.kernel, c.setup) for c in columns]
     assert sorted(measured) == sorted((k, s) for k, names in ran.items() for s in names)
+
+
+def test_a_set_up_without_the_rows_has_no_column(
+    subjects: list[Subject], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(guest: Guest, command: str) -> Any:
+        nothing = f"@@setup extopt-syn\n{json.dumps({'done': 'extopt-syn'})}\n"
+        parts = [program_output("none", 1000)]
+        if "extopt-syn" in command:
+            parts.append(nothing)
+        return answer(guest, "\n".join(parts))
+
+    monkeypatch.setattr(boot, "run", run)
+    columns = bench.measure(subjects, setups=("none", "extopt-syn"), boots=2, rows="rr/*")
+    assert [(c.kernel, c.setup) for c in columns] == [("unpatched", "none"), ("series", "none")]
+
+
+def test_no_rows_at_all(subjects: list[Subject], monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = f"@@setup none\n{json.dumps({'done': 'none'})}\n"
+    monkeypatch.setattr(boot, "run", lambda guest, _: answer(guest, nothing))
+    with pytest.raises(BenchError, match="no rounds of set-up none"):
+        bench.measure(subjects, setups=("none",), boots=1, rows="x")
 
 
 @pytest.mark.parametrize(
@@ -109,6 +132,16 @@ def test_the_program_has_these_set_ups() -> None:
     source = (SELFTESTS / f"bench/{bench.PROGRAM}.c").read_text()
     table = source.partition("setups[] = {\n")[2].partition("};")[0]
     assert tuple(re.findall(r'\{ "([^"]+)"', table)) == bench.SETUPS
+
+
+def test_rows_that_are_measured() -> None:
+    source = (SELFTESTS / f"bench/{bench.PROGRAM}.c").read_text()
+    table = source.partition("rows[] = {\n")[2].partition("};")[0]
+    names = ["/".join(row) for row in re.findall(r'\{ "(.*?)", "(.*?)", "(.*?)" \}', table)]
+    measured = {name.partition("/")[0] for name in fnmatch.filter(names, bench.ROWS)}
+    assert measured == {"rr", "bulk", "crr"}
+    assert {"crr/ipv4/lo", "crr/ipv6/lo"} <= set(names)
+    assert {name.partition("/")[0] for name in names} == set(benchdata.UNITS)
 
 
 def test_all_skeletons_of_a_bench_are_built(tmp_path: Path) -> None:

@@ -102,6 +102,39 @@ def row_of(kernel: str, setup: str, value: float, row: str = "rr/ipv4/lo") -> Co
 
 
 @pytest.fixture
+def crr() -> list[Column]:
+    """The option in the handshake costs 1,500 on the series, 1,510 to the unpatched kernel."""
+    row = "crr/ipv4/lo"
+    return [
+        row_of("unpatched", "none", 66000, row),
+        row_of("series", "none", 66010, row),
+        row_of("unpatched", "sockops-syn", 69000, row),
+        row_of("series", "extopt-registered", 66020, row),
+        row_of("series", "extopt-syn", 67510, row),
+    ]
+
+
+def test_a_connection_idle_may_be_above_by_what_it_repeats_to(crr: list[Column]) -> None:
+    worse = benchdata.regressions(crr)
+    assert worse == ["crr/ipv4/lo: +0.015% against the unpatched kernel"]
+    boots = [parse_rounds(output([0, 0, v, v, v], "crr/ipv4/lo")) for v in (66000.0, 66020.0)]
+    assert benchdata.regressions([summarise("unpatched", "none", boots), *crr[1:]]) == []
+
+
+def test_an_option_in_the_handshake_has_a_limit(crr: list[Column]) -> None:
+    row = "crr/ipv4/lo"
+    same = [row_of("unpatched", "none", 66010, row), *crr[1:]]
+    assert benchdata.regressions(same) == []
+    same[-1] = row_of("series", "extopt-syn", 67510.2, row)
+    assert benchdata.regressions(same) == [f"{row}: extopt-syn costs 1,500.2, more than 1,500"]
+    # To its own kernel: what else the series costs has a bar of its own.
+    other = [row_of("unpatched", "none", 67000, row), *same[1:]]
+    assert len(benchdata.regressions(other)) == 1
+    # Mainline's may cost what it does.
+    assert benchdata.regressions([c for c in same if c.setup != "extopt-syn"]) == []
+
+
+@pytest.fixture
 def e4() -> list[Column]:
     """The series idles at 10 less; its sock_ops costs 400, mainline's 500."""
     return [
@@ -145,6 +178,23 @@ def test_table(e4: list[Column]) -> None:
         ["extopt-registered", "-", "1,002.0", "+2.0", "+0.20%"],
         ["extopt-insert", "-", "1,200.0", "+200.0", "+20.00%", "0.42", "of", "sock_ops"],
     ]
+
+
+def test_table_has_the_set_ups_of_a_row_only(crr: list[Column]) -> None:
+    both = output([0, 0, 1000, 1000, 1000]) + "\n" + output([66000] * 5, "crr/ipv4/lo")
+    columns = [summarise(k, "none", [parse_rounds(both)]) for k in ("unpatched", "series")]
+    columns += [row_of("series", "extopt-insert", 1200), *crr[2:]]
+    lines = printed(columns)
+    names = [line[0] for line in lines[2:]]
+    assert names == [
+        "rr/ipv4/lo,", "none", "extopt-insert",
+        "crr/ipv4/lo,", "none", "sockops-syn", "extopt-registered", "extopt-syn",
+    ]  # fmt: skip
+    assert lines[-1][:4] == ["extopt-syn", "-", "67,510.0", "+1,510.0"]
+    assert lines[-1][-3:] == ["0.50", "of", "sock_ops"]
+    data = json.loads(benchdata.to_json(columns, {}))
+    assert set(data["repeatability"]) == {"rr/ipv4/lo", "crr/ipv4/lo"}
+    assert set(data["columns"][-1]["rows"]) == {"crr/ipv4/lo"}
 
 
 def test_widest_numbers_fit_the_table() -> None:

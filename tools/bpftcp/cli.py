@@ -122,7 +122,7 @@ def _kbuild_parser() -> argparse.ArgumentParser:
     one = commands.add_parser("bench", help="instruction counts, unpatched against patched")
     _common(one)
     one.add_argument("--boots", type=int, default=3, metavar="N", help="of each kernel (3)")
-    one.add_argument("--rows", default=bench.ROWS, metavar="GLOB", help="like 'conn/*' or '*'")
+    one.add_argument("--rows", default=bench.ROWS, metavar="GLOB", help="like 'crr/*' or '*'")
     one.add_argument(
         "--setup",
         action="append",

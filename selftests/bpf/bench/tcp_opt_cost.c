@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What an option on every segment costs, in time of a guest whose clock counts
- * instructions (QEMU -icount shift=0, one CPU): one nanosecond is one.
+/* What an option on every segment costs, or one in the handshake, in time of a
+ * guest whose clock counts instructions (QEMU -icount shift=0, one CPU): one
+ * nanosecond is one.
  *
  * One thread holds both ends of a connection, so that no scheduling gets in
  * between: what it sends has reached the other end when send() returns. A round
@@ -50,6 +51,7 @@ struct setup {
 	const char *name;
 	int by;
 	bool insert, parse, setsockopt;
+	bool syn;	/* on SYN and SYN-ACK only */
 };
 
 static const struct setup setups[] = {
@@ -57,10 +59,12 @@ static const struct setup setups[] = {
 	{ "sockops-insert", SOCKOPS, true },
 	{ "sockops-insert-parse", SOCKOPS, true, true },
 	{ "sockops-insert-parse-setsockopt", SOCKOPS, true, true, true },
+	{ "sockops-syn", SOCKOPS, true, true, .syn = true },
 	{ "extopt-registered", EXTOPT },
 	{ "extopt-insert", EXTOPT, true },
 	{ "extopt-insert-parse", EXTOPT, true, true },
 	{ "extopt-insert-parse-setsockopt", EXTOPT, true, true, true },
+	{ "extopt-syn", EXTOPT, true, true, .syn = true },
 };
 
 struct row {
@@ -72,6 +76,7 @@ static const struct row rows[] = {
 	{ "rr", "ipv4", "veth" },   { "rr", "ipv6", "veth" },
 	{ "bulk", "ipv4", "lo" },   { "bulk", "ipv6", "lo" },
 	{ "bulk", "ipv4", "veth" }, { "bulk", "ipv6", "veth" },
+	{ "crr", "ipv4", "lo" },    { "crr", "ipv6", "lo" },
 	{ "conn", "ipv4", "lo" },   { "conn", "ipv6", "lo" },
 };
 
@@ -200,9 +205,18 @@ static void option(int fd, int level, int name, int value)
 /* Before listen() and connect(); accepted sockets have what the listener has. */
 static void select_option(int fd)
 {
-	if (setup->by == EXTOPT && setup->insert &&
+	if (setup->by == EXTOPT && setup->insert && !setup->syn &&
 	    setsockopt(fd, IPPROTO_TCP, TCP_EXTOPT, COST_NAME, strlen(COST_NAME)))
 		die("TCP_EXTOPT: %s", strerror(errno));
+}
+
+/* For every socket, as the namespaces' default. */
+static void select_by_default(void)
+{
+	for (int end = 0; end < ENDS; end++) {
+		enter(end);
+		sh("sysctl -qw net.ipv4.tcp_extopt=%s", COST_NAME);
+	}
 }
 
 static int listen_on(const struct row *row)
@@ -220,12 +234,12 @@ static int listen_on(const struct row *row)
 	return fd;
 }
 
+/* From the namespace that the thread is in. */
 static void connect_to(const struct row *row, int listener, int fds[ENDS])
 {
 	struct sockaddr_storage addr;
 	socklen_t len = address(row, &addr);
 
-	enter(strcmp(row->path, "lo") ? CLIENT : SERVER);
 	fds[CLIENT] = socket(addr.ss_family, SOCK_STREAM, 0);
 	select_option(fds[CLIENT]);
 	if (connect(fds[CLIENT], (void *)&addr, len))
@@ -281,12 +295,14 @@ static void transfer(int fds[ENDS], long mb)
 	}
 }
 
-static void connections(const struct row *row, int listener, long count)
+static void connections(const struct row *row, int listener, long count, bool rr)
 {
 	int fds[ENDS];
 
 	while (count--) {
 		connect_to(row, listener, fds);
+		if (rr)
+			request_response(fds, 1);
 		disconnect(fds);
 	}
 }
@@ -319,43 +335,77 @@ static void expect_selection(const struct row *row, int fds[ENDS])
 			die("%s/%s/%s: %u options selected, not %d", row->work, row->family,
 			    row->path, list.head.count, setup->insert);
 		if (setup->insert && (info->state != TCP_EXTOPT_ST_ACTIVE ||
-				      !info->written || info->no_room || info->malformed))
-			die("%s/%s/%s: state %u, %llu written, %u without room, %u malformed",
+				      !(setup->syn ? info->parsed : info->written) ||
+				      info->no_room || info->malformed))
+			die("%s/%s/%s: state %u, %llu written, %llu parsed, no room %u, bad %u",
 			    row->work, row->family, row->path, info->state,
-			    (unsigned long long)info->written, info->no_room, info->malformed);
+			    (unsigned long long)info->written, (unsigned long long)info->parsed,
+			    info->no_room, info->malformed);
 	}
+}
+
+static struct cost_counts counted(void)
+{
+	return counts ? *counts : (struct cost_counts){};
+}
+
+/* ops: requests with their response, megabytes, or connections */
+static void expect_counts(const struct row *row, const struct cost_counts *before, long long ops)
+{
+	bool bulk = !strcmp(row->work, "bulk"), rr = !strcmp(row->work, "rr");
+	struct cost_counts c = counted();
+	long long segments;
+	bool good;
+
+	c.written -= before->written;
+	c.synacks -= before->synacks;
+	c.parsed -= before->parsed;
+	c.set -= before->set;
+	/* At the least: two segments a transaction, one for 64 kB. Of segments with
+	 * equal options, the backlog of a busy socket makes one: parsed once.
+	 */
+	segments = !setup->insert ? 0 : ops * (rr ? 2 : bulk ? 15 : 1);
+	if (setup->syn)
+		good = c.written == segments && c.synacks == segments &&
+		       c.parsed == 2 * segments;
+	else
+		good = c.written >= segments && (setup->insert || !c.written) && !c.synacks &&
+		       (!rr || !setup->parse || c.parsed == c.written) &&
+		       (!bulk || !setup->parse ||
+			(c.parsed <= c.written && c.parsed >= c.written / 20 * 19)) &&
+		       (setup->parse || !c.parsed);
+	if (!good || c.set != (setup->setsockopt ? c.parsed : 0))
+		die("%s/%s/%s: of %lld segments %llu written, %llu SYN-ACKs, %llu parsed, %llu set",
+		    row->work, row->family, row->path, segments, c.written, c.synacks,
+		    c.parsed, c.set);
 }
 
 static void run_row(const struct row *row, int rounds, long ops)
 {
-	long long written = 0, parsed = 0, set = 0;
-	bool bulk = !strcmp(row->work, "bulk");
-	bool conn = !strcmp(row->work, "conn");
-	bool rr = !strcmp(row->work, "rr");
-	long long wall, cpu, segments;
+	bool bulk = !strcmp(row->work, "bulk"), rr = !strcmp(row->work, "rr");
 	int listener, fds[ENDS], disturbed = 0;
+	bool crr = !strcmp(row->work, "crr");
+	struct cost_counts before;
+	long long wall, cpu;
 
 	listener = listen_on(row);
-	if (!conn) {
+	enter(strcmp(row->path, "lo") ? CLIENT : SERVER);
+	if (rr || bulk) {
 		connect_to(row, listener, fds);
 		option(fds[CLIENT], IPPROTO_TCP, TCP_NODELAY, 1);
 		option(fds[SERVER], IPPROTO_TCP, TCP_NODELAY, 1);
 	}
 	/* After the handshake, whose last ACK nobody is there to parse yet. */
-	if (counts) {
-		written = counts->written;
-		parsed = counts->parsed;
-		set = counts->set;
-	}
+	before = counted();
 	for (int round = 0; round < rounds; round++) {
 		wall = now(CLOCK_MONOTONIC);
 		cpu = now(CLOCK_PROCESS_CPUTIME_ID);
-		if (conn)
-			connections(row, listener, ops);
-		else if (rr)
+		if (rr)
 			request_response(fds, ops);
-		else
+		else if (bulk)
 			transfer(fds, ops);
+		else
+			connections(row, listener, ops, crr);
 		cpu = now(CLOCK_PROCESS_CPUTIME_ID) - cpu;
 		wall = now(CLOCK_MONOTONIC) - wall;
 		if (wall - cpu > wall / 50) {
@@ -370,30 +420,17 @@ static void run_row(const struct row *row, int rounds, long ops)
 		       row->work, row->family, row->path, setup->name);
 		printf("\"round\": %d, \"ops\": %ld, \"ns\": %lld}\n", round, ops, wall);
 	}
-	if (!conn)
-		expect_no_loss(row, fds);
-	if (!conn && setup->by == EXTOPT)
-		expect_selection(row, fds);
-	if (counts) {
-		written = counts->written - written;
-		parsed = counts->parsed - parsed;
-		set = counts->set - set;
+	expect_counts(row, &before, (rounds + disturbed) * ops);
+	/* The last of the connections, to look at. */
+	if (!rr && !bulk) {
+		connect_to(row, listener, fds);
+		request_response(fds, 1);
 	}
-	if (!conn)
-		disconnect(fds);
+	expect_no_loss(row, fds);
+	if (setup->by == EXTOPT)
+		expect_selection(row, fds);
+	disconnect(fds);
 	close(listener);
-	if (!counts)
-		return;
-	/* At the least: two segments a transaction, one for 64 kB. Of segments with
-	 * equal options, the backlog of a busy socket makes one: parsed once.
-	 */
-	segments = setup->insert ? rounds * ops * (rr ? 2 : conn ? 1 : 15) : 0;
-	if (written < segments || (!setup->insert && written) ||
-	    (rr && setup->parse && parsed != written) ||
-	    (bulk && setup->parse && (parsed > written || parsed < written / 20 * 19)) ||
-	    (!setup->parse && parsed) || set != (setup->setsockopt ? parsed : 0))
-		die("%s/%s/%s: of %lld segments %lld written, %lld parsed, %lld set",
-		    row->work, row->family, row->path, segments, written, parsed, set);
 }
 
 /* In a cgroup of our own in all set-ups, so that they differ in nothing else. */
@@ -458,7 +495,8 @@ static void load_sockops(int cgroup)
 	skel->rodata->do_setsockopt = setup->setsockopt;
 	if (tcp_opt_cost__load(skel))
 		die("program: %s", strerror(errno));
-	if (!bpf_program__attach_cgroup(skel->progs.cost, cgroup))
+	if (!bpf_program__attach_cgroup(setup->syn ? skel->progs.cost_syn : skel->progs.cost,
+					cgroup))
 		die("no sock_ops program in the cgroup: %s", strerror(errno));
 	counts = &skel->bss->counts;
 }
@@ -473,16 +511,30 @@ static void load_extopt(void)
 	skel->rodata->do_setsockopt = setup->setsockopt;
 	if (setup->insert && !setup->parse)
 		skel->struct_ops.cost->parse = NULL;
+	if (setup->syn) {
+		skel->struct_ops.cost->segments = EXTOPT_SYN | EXTOPT_SYNACK;
+		skel->struct_ops.cost->flags = COST_NEGOTIATE;
+	} else {
+		skel->struct_ops.cost->write_synack = NULL;
+	}
 	if (tcp_opt_cost_extopt__load(skel))
 		die("tcp_extopt program: %s", strerror(errno));
 	if (!bpf_map__attach_struct_ops(skel->maps.cost))
 		die("tcp_extopt not registered: %s", strerror(errno));
 	counts = &skel->bss->counts;
+	if (setup->syn)
+		select_by_default();
+}
+
+/* Those of the handshake and those of every segment have rows of their own. */
+static bool has_row(const struct row *row)
+{
+	return !setup->insert || setup->syn == !strcmp(row->work, "crr");
 }
 
 int main(int argc, char **argv)
 {
-	long rr = 3000, mb = 30, conn = 2000;
+	long rr = 3000, mb = 30, conn = 3000;
 	int c, cgroup, rounds = 7;
 	const char *only = "*";
 	char name[64];
@@ -531,7 +583,7 @@ int main(int argc, char **argv)
 		const struct row *row = &rows[i];
 
 		snprintf(name, sizeof(name), "%s/%s/%s", row->work, row->family, row->path);
-		if (fnmatch(only, name, 0))
+		if (!has_row(row) || fnmatch(only, name, 0))
 			continue;
 		run_row(row, rounds,
 			!strcmp(row->work, "rr") ? rr : !strcmp(row->work, "bulk") ? mb : conn);

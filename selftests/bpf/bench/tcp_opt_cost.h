@@ -6,10 +6,12 @@
 #define COST_EXID	0xeb9f
 #define COST_LEN	8	/* kind, length, ExID, four bytes of value */
 #define COST_VALUE	0x01020304
+#define COST_NEGOTIATE	2	/* enum tcp_extopt_flags */
 #define COST_NAME	"cost"	/* of tcp_extopt */
 
+/* written: by whoever has a socket; SYN-ACKs are counted by themselves. */
 struct cost_counts {
-	unsigned long long written, parsed, set;
+	unsigned long long written, synacks, parsed, set;
 };
 
 #endif

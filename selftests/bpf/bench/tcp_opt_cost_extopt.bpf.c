@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* tcp_extopt: the same eight bytes on every segment. */
+/* tcp_extopt: the same eight bytes on every segment, or on SYN and SYN-ACK. */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_endian.h>
@@ -32,12 +32,17 @@ struct tcp_extopt_in___cost {
 struct tcp_extopt_ops___cost {
 	int (*write)(struct sock *sk, struct tcp_extopt_out___cost *opt);
 	void (*parse)(struct sock *sk, const struct tcp_extopt_in___cost *opt);
+	int (*write_synack)(const struct sock *listener,
+			    const struct request_sock *req,
+			    const struct tcp_extopt_in___cost *offered,
+			    struct tcp_extopt_out___cost *opt);
 	char name[16];
 	__u32 exid;
 	__u8 exid_len;
 	__u8 kind;
 	__u8 max_len;
 	__u8 segments;
+	__u32 flags;
 };
 
 char _license[] SEC("license") = "GPL";
@@ -67,10 +72,26 @@ void BPF_PROG(cost_parse, struct sock *sk, const struct tcp_extopt_in___cost *op
 		counts.set++;
 }
 
+SEC("struct_ops")
+int BPF_PROG(cost_write_synack, const struct sock *listener,
+	     const struct request_sock *req,
+	     const struct tcp_extopt_in___cost *offered,
+	     struct tcp_extopt_out___cost *opt)
+{
+	if (offered->len != VALUE_LEN ||
+	    *(__be32 *)offered->data != bpf_htonl(COST_VALUE))
+		return 0;
+	*(__be32 *)opt->data = bpf_htonl(COST_VALUE);
+	counts.synacks++;
+	return VALUE_LEN;
+}
+
+/* On every segment; the handshake's has its own segments and flags. */
 SEC(".struct_ops.link")
 struct tcp_extopt_ops___cost cost = {
 	.write = (void *)cost_write,
 	.parse = (void *)cost_parse,
+	.write_synack = (void *)cost_write_synack,
 	.name = COST_NAME,
 	.kind = COST_KIND,
 	.exid = COST_EXID,
