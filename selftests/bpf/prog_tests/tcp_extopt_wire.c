@@ -1140,7 +1140,9 @@ static void test_mtu_probing(struct link *l)
 	ASSERT_GT(none.max_len, 1300, "payload");
 }
 
-/* Data with FIN of a length that leaves @room bytes below the MTU */
+/* Data with FIN of a length that leaves @room bytes below the MTU. It waits for
+ * the window, for a full segment would not wait for the FIN.
+ */
 static int data_with_fin(struct link *l, const char *names, int room,
 			 struct wire_seg *seg)
 {
@@ -1148,9 +1150,15 @@ static int data_with_fin(struct link *l, const char *names, int room,
 	__u8 buf[WIRE_MTU] = {};
 
 	again(l);
-	if (establish(l, names, NULL) ||
-	    !ASSERT_EQ(send(l->fd, buf, len, MSG_MORE), len, "kernel send") ||
-	    !ASSERT_OK(shutdown(l->fd, SHUT_WR), "shutdown") ||
+	if (establish(l, names, NULL))
+		return -1;
+	l->c.wnd = 0;
+	if (sync_peer(l) ||
+	    !ASSERT_EQ(send(l->fd, buf, len, 0), len, "kernel send") ||
+	    !ASSERT_OK(shutdown(l->fd, SHUT_WR), "shutdown"))
+		return -1;
+	l->c.wnd = 0xffff;
+	if (!ASSERT_OK(wire_ack(&l->c), "open window") ||
 	    !ASSERT_OK(wire_recv_until(&l->c, seg, .flags = WIRE_FIN), "FIN") ||
 	    !ASSERT_EQ(seg->len, len, "data with FIN") ||
 	    !ASSERT_LE(seg->pkt_len, l->w.mtu, "packet") ||
@@ -2147,6 +2155,47 @@ static void test_backlog(struct link *l)
 	own->bss->release = true;
 }
 
+/* A sock_ops program takes eight bytes of the MSS: they are not for an option that
+ * has nothing reserved, and what is reserved is not for the program.
+ */
+static void test_sock_ops_room(struct link *l)
+{
+	struct wire_seg seg;
+	int room;
+
+	own->links.sock_ops = bpf_program__attach_cgroup(own->progs.sock_ops,
+							cg_fd);
+	if (!ASSERT_OK_PTR(own->links.sock_ops, "attach"))
+		return;
+	own->bss->skops_writes = true;
+	set_opt(5, 1, 0x50);
+	set_opt(3, 14, 0x30);
+	if (reg(3) || reg(5))
+		goto detach;
+	for (room = 8; room <= 12; room += 4) {
+		if (data_with_fin(l, "opt_5", room, &seg))
+			goto detach;
+		ASSERT_EQ(wire_opt_count(&seg, WIRE_KIND(90)), 1, "sock_ops");
+		if (room == 12)
+			check_opt(&seg, 5, 1, 0x50, "room");
+		else
+			ASSERT_EQ(nr_ext(&seg), 0, "no room");
+		ASSERT_EQ(counts(l->fd, 5).no_room, room < 12, "no_room");
+	}
+
+	/* 28 bytes are left by timestamps, opt_3 has all of them reserved. */
+	if (data_with_fin(l, "opt_5 opt_3", 28, &seg))
+		goto detach;
+	check_opt(&seg, 3, 14, 0x30, "reserved");
+	ASSERT_EQ(wire_opt_count(&seg, WIRE_KIND(90)), 0, "sock_ops");
+	ASSERT_EQ(nr_ext(&seg), 1, "opt_5");
+
+detach:
+	own->bss->skops_writes = false;
+	bpf_link__destroy(own->links.sock_ops);
+	own->links.sock_ops = NULL;
+}
+
 #define FAST_RTO	1	/* as it comes; else late enough never to come */
 #define TWO_CPUS	2
 
@@ -2185,6 +2234,7 @@ static const struct {
 	{ "raw", test_raw },
 	{ "predict", test_predict },
 	{ "sock_ops", test_sock_ops },
+	{ "sock_ops_room", test_sock_ops_room },
 	{ "owner", test_owner },
 	{ "update", test_update },
 	{ "reconnect", test_reconnect },

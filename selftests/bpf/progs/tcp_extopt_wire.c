@@ -19,6 +19,7 @@ volatile bool held, release;
 
 __u64 unknown_calls;
 __s64 select_err;
+bool skops_writes;
 
 SEC("struct_ops")
 void BPF_PROG(raw_parse, struct sock *sk, const struct tcp_extopt_in *opt)
@@ -71,6 +72,7 @@ struct tcp_extopt_ops opt_hold = {
 SEC("sockops")
 int sock_ops(struct bpf_sock_ops *ctx)
 {
+	__u8 opt[8] = { 90, 8, 1, 2, 3, 4, 5, 6 };
 	char name[] = "opt_1";
 
 	switch (ctx->op) {
@@ -82,6 +84,12 @@ int sock_ops(struct bpf_sock_ops *ctx)
 	case BPF_SOCK_OPS_HDR_OPT_LEN_CB:
 		select_err = bpf_setsockopt(ctx, SOL_TCP, TCP_EXTOPT, name,
 					    sizeof(name));
+		if (skops_writes)
+			bpf_reserve_hdr_opt(ctx, sizeof(opt), 0);
+		break;
+	case BPF_SOCK_OPS_WRITE_HDR_OPT_CB:
+		if (skops_writes)
+			bpf_store_hdr_opt(ctx, opt, sizeof(opt), 0);
 		break;
 	case BPF_SOCK_OPS_PARSE_HDR_OPT_CB:
 		unknown_calls++;
