@@ -97,29 +97,41 @@ struct tcp_extopt_ops plain = {
 	.segments = TCP_EXTOPT_SYN | TCP_EXTOPT_ACK | TCP_EXTOPT_DATA,
 };
 
-/* Where the option is, 0 if it is not there. */
+struct walk {
+	struct __sk_buff *skb;
+	__u32 off, len, at, found;
+};
+
+static long walk_one(__u32 i, struct walk *w)
+{
+	__u8 opt[4] = {};
+
+	if (w->at >= w->len ||
+	    bpf_skb_load_bytes(w->skb, w->off + w->at, opt, 1) || !opt[0])
+		return 1;
+	if (opt[0] == 1) {
+		w->at++;
+		return 0;
+	}
+	if (bpf_skb_load_bytes(w->skb, w->off + w->at, opt, 4) || opt[1] < 2)
+		return 1;
+	if (opt[0] == 254 && opt[2] == EXID >> 8 && opt[3] == (EXID & 0xff)) {
+		w->found = w->off + w->at;
+		return 1;
+	}
+	w->at += opt[1];
+	return 0;
+}
+
+/* Where the option is, 0 if it is not there. A callback, for the verifier takes
+ * its time over a loop, and under KASAN a quarter of an hour.
+ */
 static __u32 find_opt(struct __sk_buff *skb, __u32 off, __u32 len)
 {
-	__u8 opt[4];
-	__u32 i, at = 0;
+	struct walk w = { .skb = skb, .off = off, .len = len };
 
-	for (i = 0; i < OPTS_MAX && at < len; i++) {
-		if (bpf_skb_load_bytes(skb, off + at, opt, 1))
-			return 0;
-		if (opt[0] == 0)
-			return 0;
-		if (opt[0] == 1) {
-			at++;
-			continue;
-		}
-		if (bpf_skb_load_bytes(skb, off + at, opt, 4) || opt[1] < 2)
-			return 0;
-		if (opt[0] == 254 && opt[2] == EXID >> 8 &&
-		    opt[3] == (EXID & 0xff))
-			return off + at;
-		at += opt[1];
-	}
-	return 0;
+	bpf_loop(OPTS_MAX, walk_one, &w, 0);
+	return w.found;
 }
 
 static void see(struct __sk_buff *skb, __u32 cap, __u32 at)
