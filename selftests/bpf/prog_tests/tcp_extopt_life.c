@@ -518,6 +518,14 @@ static int refcnt(const char *name)
 	return 0;
 }
 
+/* How many have the same selection, and not only an equal one */
+static int sharing(int fd)
+{
+	life->bss->set_refcnt = -1;
+	extopt_names(fd);
+	return life->bss->set_refcnt;
+}
+
 static __u64 slot_addr(const char *name)
 {
 	int i;
@@ -703,7 +711,11 @@ static void test_update(int family)
 			}
 		}
 	}
-	ASSERT_EQ(refcnt("opt_0"), 1 + 4 + 2, "one slot all the time");
+	ASSERT_EQ(refcnt("opt_0"), 1 + 2 * 2, "one slot all the time");
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(sharing(conn[i].fd[1]), 2, "child and listener");
+		ASSERT_EQ(sharing(conn[i].fd[0]), 1, "client");
+	}
 end:
 	traffic_end(t[0]);
 	traffic_end(t[1]);
@@ -770,7 +782,9 @@ static void test_unregister(void)
 		    ping_pong(&conns[i]))
 			goto out;
 	}
-	ASSERT_EQ(refcnt("opt_0"), 1 + 2 + 2 * NR_MANY, "references");
+	ASSERT_EQ(refcnt("opt_0"), 1 + 2 + NR_MANY, "references");
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(sharing(lfd[i]), 1 + NR_MANY / 2, "all children");
 	addr = slot_addr("opt_0");
 	check_largest(&conns[0], 1500 - 40 - 12 - 8, "with option, IPv4");
 	check_largest(&conns[1], 1500 - 60 - 12 - 8, "with option, IPv6");
@@ -827,15 +841,18 @@ static void test_unregister(void)
 	ASSERT_EQ(life->bss->key, 0, "static key is off");
 	life->bss->peek_addr = addr;
 	look(bpf_program__fd(life->progs.peek));
-	ASSERT_EQ(life->bss->peek_refcnt, 2 + 2 * NR_MANY, "references");
+	ASSERT_EQ(life->bss->peek_refcnt, 2 + NR_MANY, "references");
 
-	/* Listeners have it to show, their children have not. */
+	/* Listeners have it to show, and so have their children. */
 	for (i = 0; i < 2; i++) {
 		extopt_get(lfd[i], &list);
 		ASSERT_EQ(list.info[0].state, TCP_EXTOPT_ST_GONE, "listener");
 		if (conn_to(&extra, lfd[i], NULL))
 			goto end;
-		ASSERT_EQ(nr_opts(extra.fd[1]), 0, "new child");
+		extopt_get(extra.fd[1], &list);
+		ASSERT_EQ(list.head.count, 1, "new child");
+		ASSERT_EQ(list.info[0].state, TCP_EXTOPT_ST_GONE, "new child");
+		ASSERT_EQ(list.info[0].written, 0, "not written");
 		conn_close(&extra);
 	}
 	ASSERT_ERR(extopt_select(conns[0].fd[0], "opt_0"), "cannot be had");
@@ -1024,18 +1041,20 @@ err:
 	return -1;
 }
 
-/* The child cannot be made for want of memory: the peer tries again. */
-static void test_clone_fail(void)
+/* The child cannot be made for want of memory: the peer tries again. Or there
+ * is none to count with: the option is on all segments, and counted later.
+ */
+static void test_no_memory(void)
 {
-	static const __u32 where[] = { FAIL_CLONE, FAIL_SOCK };
+	static const __u32 where[] = { FAIL_SOCK, FAIL_CONN };
 	struct bpf_program *progs[] = {
-		life->progs.clone_enter, life->progs.clone_exit,
+		life->progs.conn_enter, life->progs.conn_exit,
 		life->progs.sock_enter, life->progs.sock_exit,
 		life->progs.failslab,
 	};
 	struct bpf_link *prog_links[ARRAY_SIZE(progs)] = {};
 	struct conn conn;
-	int i, j, c;
+	int i, j, k, c;
 
 	for (i = 0; i < ARRAY_SIZE(progs); i++) {
 		if (!bpf_program__autoload(progs[i])) {
@@ -1062,15 +1081,22 @@ static void test_clone_fail(void)
 				life->bss->fail_where = where[j];
 				if (conn_late(&conn, families[i]))
 					goto out;
-				ASSERT_EQ(life->bss->fail_done, 2, "failures");
-				life->bss->fail_where = 0;
 				ASSERT_STREQ(extopt_names(conn.fd[1]), "opt_0",
 					     "inherited");
-				if (!ping_pong(&conn))
-					ASSERT_GT(written(conn.fd[1]), 0,
-						  "written");
-				ASSERT_TRUE(until(refcnt("opt_0") == 4),
-					    "references");
+				barrier_conn(&conn);
+				expect(EXPECT_VALUE, VALUE);
+				for (k = 0; k < 8; k++)
+					ping_pong(&conn);
+				ASSERT_EQ(life->bss->seg_wrong, 0, "with option");
+				ASSERT_GT(life->bss->seg_with, 0, "segments");
+				expect(EXPECT_ANY, 0);
+				ASSERT_EQ(life->bss->fail_done, 2, "failures");
+				life->bss->fail_where = 0;
+				for (k = 0; k < 2; k++)
+					ASSERT_GT(written(conn.fd[k]), 2,
+						  "counted");
+				ASSERT_EQ(refcnt("opt_0"), 3, "references");
+				ASSERT_EQ(sharing(conn.lfd), 2, "one child");
 				conn_close(&conn);
 			}
 		}
@@ -1144,7 +1170,8 @@ static void test_disconnect(int family)
 		ASSERT_GT(life->bss->seg_with, 0, "segments");
 		expect(EXPECT_ANY, 0);
 	}
-	ASSERT_TRUE(until(refcnt("opt_0") == 4), "references");
+	ASSERT_TRUE(until(refcnt("opt_0") == 3), "references");
+	ASSERT_EQ(sharing(conn.lfd), 2, "one child");
 out:
 	expect(EXPECT_ANY, 0);
 	conn_close(&conn);
@@ -1197,8 +1224,9 @@ static void test_netns_exit(void)
 		ASSERT_EQ(nr_opts(conn[i].fd[0]), 2, "client");
 		ASSERT_EQ(nr_opts(conn[i].fd[1]), 2, "server");
 	}
-	/* The registry, the default, and each connection with its listener */
-	ASSERT_EQ(refcnt("opt_0"), 1 + 1 + 3 * 6, "references");
+	/* The registry and the default; that by each connection and listener */
+	ASSERT_EQ(refcnt("opt_0"), 1 + 1, "references");
+	ASSERT_EQ(sharing(conn[0].fd[0]), 1 + 3 * 6, "the default");
 
 	/* 0, 1: established, with traffic. 2, 3: FIN_WAIT2, without a file;
 	 * CLOSE_WAIT. 4: TIME_WAIT. 5: FIN_WAIT1, data that nobody reads.
@@ -1234,6 +1262,7 @@ static void test_netns_exit(void)
 	ASSERT_EQ(life->bss->net_exits, exits, "sockets hold it");
 	/* Not here any more: the one of the namespace we came from. */
 	ASSERT_GT(refcnt("opt_0"), 1, "references");
+	ASSERT_GE(sharing(conn[0].fd[0]), 4, "the default");
 out:
 	traffic_end(t[0]);
 	traffic_end(t[1]);
@@ -1331,8 +1360,7 @@ static void test_close(int family)
 		before = st->write_calls;
 		close(conn.fd[0]);
 		conn.fd[0] = -1;
-		ASSERT_TRUE(until(refcnt("opt_0") == 4),
-			    "the orphan has it still");
+		ASSERT_EQ(refcnt("opt_0"), 3, "the orphan has it still");
 		ASSERT_EQ(drain(conn.fd[1]), sent, "all arrives");
 		ASSERT_GT(st->write_calls, before, "an orphan writes");
 		ASSERT_EQ(life->bss->seg_wrong, 0, "with option");
@@ -1351,7 +1379,8 @@ static void test_close(int family)
 			conn.fd[end] = -1;
 			ASSERT_ERR(drain(conn.fd[!end]), "reset");
 			ASSERT_EQ(errno, ECONNRESET, "errno");
-			ASSERT_TRUE(until(refcnt("opt_0") == 3),
+			ASSERT_TRUE(until(refcnt("opt_0") == 2 + end &&
+					  sharing(conn.lfd) == 2 - end),
 				    "gone at once");
 			ASSERT_EQ(nr_opts(conn.fd[!end]), 1,
 				  "the peer still shows it");
@@ -1704,10 +1733,9 @@ static int load(void)
 		return -1;
 
 	fail = has_func("should_failslab", BPF_MODIFY_RETURN) &&
-	       has_func("tcp_extopt_clone", BPF_TRACE_FENTRY) &&
 	       !access("/sys/kernel/debug/error_injection/list", F_OK);
-	bpf_program__set_autoload(life->progs.clone_enter, fail);
-	bpf_program__set_autoload(life->progs.clone_exit, fail);
+	bpf_program__set_autoload(life->progs.conn_enter, fail);
+	bpf_program__set_autoload(life->progs.conn_exit, fail);
 	bpf_program__set_autoload(life->progs.sock_enter, fail);
 	bpf_program__set_autoload(life->progs.sock_exit, fail);
 	bpf_program__set_autoload(life->progs.failslab, fail);
@@ -1721,9 +1749,11 @@ static int load(void)
 							cg_fd);
 	life->links.kvfree = bpf_program__attach(life->progs.kvfree);
 	life->links.net_exit = bpf_program__attach(life->progs.net_exit);
+	life->links.sharing = bpf_program__attach(life->progs.sharing);
 	if (!ASSERT_OK_PTR(life->links.egress, "egress") ||
 	    !ASSERT_OK_PTR(life->links.kvfree, "kvfree") ||
-	    !ASSERT_OK_PTR(life->links.net_exit, "net_exit"))
+	    !ASSERT_OK_PTR(life->links.net_exit, "net_exit") ||
+	    !ASSERT_OK_PTR(life->links.sharing, "sharing"))
 		return -1;
 	return 0;
 }
@@ -1762,8 +1792,8 @@ void serial_test_tcp_extopt_life(void)
 		run(test_inherit_normal);
 	if (test__start_subtest("inherit_syncookies"))
 		run(test_inherit_cookies);
-	if (test__start_subtest("clone_fail"))
-		run(test_clone_fail);
+	if (test__start_subtest("no_memory"))
+		run(test_no_memory);
 	if (test__start_subtest("disconnect_v4"))
 		run_family(test_disconnect, AF_INET);
 	if (test__start_subtest("disconnect_v6"))

@@ -658,6 +658,7 @@ static void test_callbacks(void)
 		{ 0xffffffff, false },
 	};
 	int lfd, cfd = -1, sfd = -1, i, val;
+	struct bpf_link *cc = NULL;
 	struct option opt;
 	socklen_t len;
 	char c = 'c';
@@ -690,6 +691,30 @@ static void test_callbacks(void)
 	ASSERT_EQ(opt.skel->bss->nodelay_err, -EOPNOTSUPP, "TCP_NODELAY");
 	ASSERT_EQ(opt.skel->bss->extopt_err, -EOPNOTSUPP, "TCP_EXTOPT");
 	ASSERT_STREQ(extopt_names(sfd), "misuse", "still selected");
+
+	/* Not by way of another program either: the options are in use. */
+	cc = bpf_map__attach_struct_ops(opt.skel->maps.cc);
+	if (!ASSERT_OK_PTR(cc, "congestion control"))
+		goto out;
+	opt.skel->bss->set_cc = true;
+	for (i = 0; i < 2; i++) {
+		if (!ASSERT_EQ(send(cfd, &c, 1, 0), 1, "send") ||
+		    !ASSERT_EQ(recv(sfd, &c, 1, 0), 1, "recv"))
+			goto out;
+	}
+	ASSERT_OK(opt.skel->bss->cc_err, "TCP_CONGESTION");
+	ASSERT_GT(opt.skel->bss->cc_inits, 0, "init");
+	ASSERT_EQ(opt.skel->bss->busy_err, -EBUSY, "TCP_EXTOPT by init");
+	ASSERT_STREQ(extopt_names(sfd), "misuse", "still selected");
+	opt.skel->bss->set_cc = false;
+	opt.skel->bss->busy_err = -1;
+	ASSERT_OK(setsockopt(sfd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4),
+		  "reno");
+	ASSERT_OK(setsockopt(sfd, IPPROTO_TCP, TCP_CONGESTION, "misuse_cc", 9),
+		  "misuse_cc");
+	ASSERT_OK(opt.skel->bss->busy_err, "TCP_EXTOPT, not in use");
+	ASSERT_STREQ(extopt_names(sfd), "", "none selected");
+
 	len = sizeof(val);
 	ASSERT_OK(getsockopt(sfd, IPPROTO_TCP, TCP_NODELAY, &val, &len), "get");
 	ASSERT_EQ(val, 0, "TCP_NODELAY is not set");
@@ -700,6 +725,7 @@ out:
 		close(cfd);
 	if (lfd >= 0)
 		close(lfd);
+	bpf_link__destroy(cc);
 	opt_free(&opt);
 }
 

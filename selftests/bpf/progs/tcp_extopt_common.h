@@ -4,6 +4,7 @@
 
 #define SOL_TCP			6
 #define TCP_NODELAY		1
+#define TCP_CONGESTION		13
 #define TCP_USER_TIMEOUT	18
 #define TCP_EXTOPT		47
 

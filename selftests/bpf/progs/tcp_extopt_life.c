@@ -164,6 +164,19 @@ int peek(void *ctx)
 	return 0;
 }
 
+__s32 set_refcnt;
+
+/* How many sockets and namespaces share what the socket has selected */
+SEC("fentry/tcp_extopt_getsockopt")
+int BPF_PROG(sharing, struct sock *sk)
+{
+	struct tcp_sock *tp = (struct tcp_sock *)sk;
+	struct tcp_extopt_set *set = BPF_CORE_READ(tp, extopt);
+
+	set_refcnt = set ? BPF_CORE_READ(set, refcnt.refs.counter) : 0;
+	return 0;
+}
+
 __u64 watch[LIFE_WATCH];
 __u32 freed;
 
@@ -205,17 +218,17 @@ static void set_failing(__u32 where, __u8 on)
 		failing[cpu] = on;
 }
 
-SEC("?fentry/tcp_extopt_clone")
-int BPF_PROG(clone_enter)
+SEC("?fentry/tcp_extopt_new_conn")
+int BPF_PROG(conn_enter)
 {
-	set_failing(FAIL_CLONE, 1);
+	set_failing(FAIL_CONN, 1);
 	return 0;
 }
 
-SEC("?fexit/tcp_extopt_clone")
-int BPF_PROG(clone_exit)
+SEC("?fexit/tcp_extopt_new_conn")
+int BPF_PROG(conn_exit)
 {
-	set_failing(FAIL_CLONE, 0);
+	set_failing(FAIL_CONN, 0);
 	return 0;
 }
 

@@ -11,7 +11,7 @@
 #define LIFE_WATCH	64
 
 /* Whose allocations fail. */
-#define FAIL_CLONE	1
+#define FAIL_CONN	1
 #define FAIL_SOCK	2
 
 #endif

@@ -11,8 +11,12 @@ char _license[] SEC("license") = "GPL";
 
 int nodelay_err, extopt_err, timeout_err;
 __u32 offset;
-bool got_in, got_out;
+bool got_in, got_out, set_cc;
 __u64 written, parsed;
+int cc_err, busy_err;
+__u32 cc_inits;
+
+char cc_name[] = "misuse_cc";
 
 SEC("struct_ops")
 int BPF_PROG(misuse_write, struct sock *sk, struct tcp_extopt_out *opt)
@@ -36,6 +40,9 @@ void BPF_PROG(misuse_parse, struct sock *sk, const struct tcp_extopt_in *opt)
 				     sizeof(val));
 	extopt_err = bpf_setsockopt(sk, SOL_TCP, TCP_EXTOPT, none,
 				    sizeof(none));
+	if (set_cc)
+		cc_err = bpf_setsockopt(sk, SOL_TCP, TCP_CONGESTION, cc_name,
+					sizeof(cc_name));
 }
 
 SEC("struct_ops")
@@ -61,6 +68,42 @@ struct tcp_extopt_ops opt = {
 	.negotiated = (void *)misuse_negotiated,
 	.name = "misuse", .kind = 66, .max_len = 4,
 	.segments = TCP_EXTOPT_DATA,
+};
+
+/* A congestion control that selects options, and parse() sets. */
+SEC("struct_ops")
+void BPF_PROG(cc_init, struct sock *sk)
+{
+	char none[] = "";
+
+	cc_inits++;
+	busy_err = bpf_setsockopt(sk, SOL_TCP, TCP_EXTOPT, none, sizeof(none));
+}
+
+SEC("struct_ops")
+void BPF_PROG(cc_cong_control, struct sock *sk, const struct rate_sample *rs)
+{
+}
+
+SEC("struct_ops")
+__u32 BPF_PROG(cc_ssthresh, struct sock *sk)
+{
+	return 10;
+}
+
+SEC("struct_ops")
+__u32 BPF_PROG(cc_undo_cwnd, struct sock *sk)
+{
+	return 10;
+}
+
+SEC(".struct_ops.link")
+struct tcp_congestion_ops cc = {
+	.init = (void *)cc_init,
+	.cong_control = (void *)cc_cong_control,
+	.ssthresh = (void *)cc_ssthresh,
+	.undo_cwnd = (void *)cc_undo_cwnd,
+	.name = "misuse_cc",
 };
 
 SEC(".struct_ops")
