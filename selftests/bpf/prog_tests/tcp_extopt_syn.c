@@ -329,6 +329,65 @@ static void test_server(struct link *l)
 		  "listener");
 }
 
+/* The kernel's own, nego and strict, and then what a sock_ops program writes */
+static void check_order(const struct wire_seg *s, int seg, const char *what)
+{
+	const __u8 want[] = {
+		254, 7, 0xeb, 0xa0, 0x10 + 0x20 * seg, 0x11 + 0x20 * seg,
+		0x12 + 0x20 * seg, 81, 4, 0x1c + 0x20 * seg, 0x1d + 0x20 * seg,
+		1, 90, 8, 1, 2, 3, 4, 5, 6,
+	};
+	int own = seg == SEG_SYN || seg == SEG_SYNACK ? 20 : 12;
+
+	if (ASSERT_EQ(s->opt_len, own + sizeof(want), what))
+		ASSERT_OK(memcmp(s->opt + own, want, sizeof(want)), what);
+}
+
+static void test_sock_ops(struct link *l)
+{
+	struct bpf_link *link = NULL;
+	struct wire_seg seg;
+	int cg_fd;
+
+	cg_fd = test__join_cgroup("/" NS_NAME);
+	if (!ASSERT_OK_FD(cg_fd, "cgroup"))
+		return;
+	link = bpf_program__attach_cgroup(skel->progs.sock_ops, cg_fd);
+	if (!ASSERT_OK_PTR(link, "attach"))
+		goto out;
+
+	write_all();
+	if (client(l, "nego strict", &seg))
+		goto out;
+	check_order(&seg, SEG_SYN, "SYN");
+	if (client_up(l, all_peer, sizeof(all_peer), &seg))
+		goto out;
+	check_order(&seg, SEG_ACK, "third ACK");
+	if (kernel_sends(l, 5, &seg))
+		goto out;
+	check_order(&seg, SEG_DATA, "data");
+
+	/* A listener of the cgroup */
+	close(l->lfd);
+	l->lfd = wire_sk(&l->w);
+	if (!ASSERT_OK_FD(l->lfd, "socket"))
+		goto out;
+	l->port = wire_sk_listen(&l->w, l->lfd);
+	if (!ASSERT_GT(l->port, 0, "listen"))
+		goto out;
+	again(l);
+	write_all();
+	if (server(l, "nego strict", all_peer, sizeof(all_peer), &seg))
+		goto out;
+	check_order(&seg, SEG_SYNACK, "SYN-ACK");
+	if (server_up(l, NULL, 0) || kernel_sends(l, 5, &seg))
+		goto out;
+	check_order(&seg, SEG_DATA, "data");
+out:
+	bpf_link__destroy(link);
+	close(cg_fd);
+}
+
 /* The namespace's default is as good as a selection. */
 static void test_default(struct link *l)
 {
@@ -1580,6 +1639,7 @@ static const struct {
 } tests[] = {
 	{ "client", test_client },
 	{ "server", test_server },
+	{ "sock_ops", test_sock_ops },
 	{ "default", test_default },
 	{ "room", test_room },
 	{ "stripped", test_stripped },

@@ -219,3 +219,25 @@ struct tcp_extopt_ops offer = {
 	.segments = TCP_EXTOPT_SYN | TCP_EXTOPT_DATA,
 	.flags = TCP_EXTOPT_F_NEGOTIATE,
 };
+
+/* Writes eight bytes of its own on all segments, from the SYN or SYN-ACK on. */
+SEC("sockops")
+int sock_ops(struct bpf_sock_ops *ctx)
+{
+	__u8 opt[8] = { 90, 8, 1, 2, 3, 4, 5, 6 };
+
+	switch (ctx->op) {
+	case BPF_SOCK_OPS_TCP_CONNECT_CB:
+	case BPF_SOCK_OPS_TCP_LISTEN_CB:
+		bpf_sock_ops_cb_flags_set(ctx,
+					  BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
+		break;
+	case BPF_SOCK_OPS_HDR_OPT_LEN_CB:
+		bpf_reserve_hdr_opt(ctx, sizeof(opt), 0);
+		break;
+	case BPF_SOCK_OPS_WRITE_HDR_OPT_CB:
+		bpf_store_hdr_opt(ctx, opt, sizeof(opt), 0);
+		break;
+	}
+	return 1;
+}
