@@ -2,17 +2,21 @@
 /* What is refused, with which error, and that nothing changes by it: at
  * registration, at an update, in selecting, and from callbacks.
  */
+#include <sched.h>
 #include <sys/capability.h>
+#include <sys/wait.h>
 #include <bpf/btf.h>
 #include "test_progs.h"
 #include "cap_helpers.h"
 #include "network_helpers.h"
 #include "tcp_extopt_helpers.h"
+#include "tcp_extopt_limit.skel.h"
 #include "tcp_extopt_misuse.skel.h"
 
 #define NS_NAME		"tcp_extopt_misuse"
 #define SYSCTL		"/proc/sys/net/ipv4/tcp_extopt"
 #define AVAILABLE	"/proc/sys/net/ipv4/tcp_available_extopt"
+#define NR_LIMIT	128		/* TCP_EXTOPT_SLOTS_MAX */
 
 /* A declaration: as in struct tcp_extopt_ops. */
 struct decl {
@@ -237,11 +241,20 @@ static const struct decl refused[] = {
 	  .no_write = true, .no_parse = true, .err = -EINVAL,
 	  .msg = "does not implement required ops" },
 	{ "no name", .name = "", .kind = 66, .max_len = 4,
-	  .segments = EXTOPT_DATA, .err = -EINVAL },
-	{ "blank in the name", .name = "mis use", .kind = 66, .max_len = 4,
-	  .segments = EXTOPT_DATA, .err = -EINVAL },
-	{ "name not ended", .name = "sixteen_letters_", .kind = 66,
-	  .max_len = 4, .segments = EXTOPT_DATA, .err = -EINVAL },
+	  .segments = EXTOPT_DATA, .err = -EINVAL,
+	  .msg = "option of kind 66 has no valid name" },
+	{ "blank in the name", .name = "mis use", .kind = 67, .max_len = 4,
+	  .segments = EXTOPT_DATA, .err = -EINVAL,
+	  .msg = "option of kind 67 has no valid name" },
+	{ "tab in the name", .name = "mis\tuse", .kind = 68, .max_len = 4,
+	  .segments = EXTOPT_DATA, .err = -EINVAL,
+	  .msg = "option of kind 68 has no valid name" },
+	{ "umlaut in the name", .name = "mis\xfcse", .kind = 69,
+	  .max_len = 4, .segments = EXTOPT_DATA, .err = -EINVAL,
+	  .msg = "option of kind 69 has no valid name" },
+	{ "name not ended", .name = "sixteen_letters_", .kind = 70,
+	  .max_len = 4, .segments = EXTOPT_DATA, .err = -EINVAL,
+	  .msg = "option of kind 70 has no valid name" },
 };
 
 static const struct decl accepted[] = {
@@ -268,6 +281,10 @@ static const struct decl accepted[] = {
 	  .negotiated = true, .flags = F_NEGOTIATE | F_NO_ECHO | F_ONCE },
 	{ "fifteen letters", .name = "fifteen_letters", .kind = 66,
 	  .max_len = 4, .segments = EXTOPT_DATA },
+	{ "hyphen in the name", .name = "my-opt", .kind = 66, .max_len = 4,
+	  .segments = EXTOPT_DATA },
+	{ "odd name", .name = "!\"%~,/:", .kind = 66, .max_len = 4,
+	  .segments = EXTOPT_DATA },
 };
 
 static void test_register(void)
@@ -646,6 +663,115 @@ static void test_sysctl(void)
 	netns_free(ns);
 }
 
+/* In a user namespace of its own: 0, an errno, or 255 without one. */
+static int sysctl_in_userns(const char *names)
+{
+	int status = 0;
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (!pid)
+		_exit(unshare(CLONE_NEWUSER | CLONE_NEWNET) ? 255 :
+		      -extopt_sysctl("tcp_extopt", names));
+	if (!ASSERT_GT(pid, 0, "fork") ||
+	    !ASSERT_EQ(waitpid(pid, &status, 0), pid, "waitpid") ||
+	    !ASSERT_TRUE(WIFEXITED(status), "exited"))
+		return 255;
+	return WEXITSTATUS(status);
+}
+
+/* Who may write to the file still has to have CAP_NET_ADMIN where the namespace
+ * belongs to, but for options that anybody may select.
+ */
+static void test_sysctl_privilege(void)
+{
+	struct netns_obj *ns;
+	__u64 old;
+	int err;
+
+	ns = netns_new("extopt_sysctl", true);
+	if (!ASSERT_OK_PTR(ns, "netns_new"))
+		return;
+	if (!ASSERT_OK(cap_disable_effective(1ULL << CAP_NET_ADMIN, &old),
+		       "drop"))
+		goto out;
+	ASSERT_EQ(extopt_sysctl("tcp_extopt", "g"), -EPERM, "privileged");
+	ASSERT_EQ(extopt_sysctl("tcp_extopt", "u g"), -EPERM, "in part");
+	sysctl_expect("");
+	ASSERT_OK(extopt_sysctl("tcp_extopt", "u"), "unprivileged");
+	sysctl_expect("u");
+	ASSERT_EQ(extopt_sysctl("tcp_extopt", "u g"), -EPERM, "to add one");
+	sysctl_expect("u");
+	ASSERT_OK(extopt_sysctl("tcp_extopt", " "), "none");
+	sysctl_expect("");
+
+	/* There is a capability there, whatever there is here. */
+	err = sysctl_in_userns("u g");
+	if (err == 255)
+		printf("no user namespace\n");
+	else
+		ASSERT_OK(err, "own user namespace");
+	sysctl_expect("");
+	ASSERT_OK(cap_enable_effective(old, NULL), "back");
+	ASSERT_OK(extopt_sysctl("tcp_extopt", "u g"), "with CAP_NET_ADMIN");
+	sysctl_expect("u g");
+out:
+	netns_free(ns);
+}
+
+/* So many can be registered, and all of them are listed. */
+static void test_limit(void)
+{
+	struct bpf_link *links[NR_LIMIT] = {}, *link;
+	struct bpf_map *map, *last = NULL;
+	struct tcp_extopt_limit *skel;
+	int i = 0, kmsg;
+
+	kmsg = kmsg_open();
+	skel = tcp_extopt_limit__open_and_load();
+	if (!ASSERT_OK_FD(kmsg, "kmsg") || !ASSERT_OK_PTR(skel, "load"))
+		goto out;
+	bpf_object__for_each_map(map, skel->obj) {
+		if (bpf_map__type(map) != BPF_MAP_TYPE_STRUCT_OPS)
+			continue;
+		if (i == NR_LIMIT) {
+			last = map;
+			break;
+		}
+		links[i] = bpf_map__attach_struct_ops(map);
+		if (!ASSERT_OK_PTR(links[i], bpf_map__name(map)))
+			goto out;
+		i++;
+	}
+	if (!ASSERT_OK_PTR(last, "maps"))
+		goto out;
+	ASSERT_TRUE(available("limit_of_nam000"), "the first");
+	ASSERT_TRUE(available("limit_of_nam177"), "the last");
+	kmsg_has(kmsg, "");
+	link = bpf_map__attach_struct_ops(last);
+	if (!ASSERT_ERR_PTR(link, "one more"))
+		bpf_link__destroy(link);
+	else
+		ASSERT_EQ(errno, ENOSPC, "one more");
+	ASSERT_TRUE(kmsg_has(kmsg, "128 options are registered, no more can"),
+		    "message");
+	ASSERT_FALSE(available("limit_of_nam200"), "one more");
+
+	i = NR_LIMIT / 2;
+	bpf_link__destroy(links[i]);
+	links[i] = bpf_map__attach_struct_ops(last);
+	ASSERT_OK_PTR(links[i], "in place of another");
+	ASSERT_TRUE(available("limit_of_nam200"), "in place of another");
+	ASSERT_FALSE(available("limit_of_nam100"), "the other");
+out:
+	for (i = 0; i < NR_LIMIT; i++)
+		bpf_link__destroy(links[i]);
+	tcp_extopt_limit__destroy(skel);
+	if (kmsg >= 0)
+		close(kmsg);
+}
+
 /* From parse(), and what the kfuncs give. */
 static void test_callbacks(void)
 {
@@ -658,6 +784,7 @@ static void test_callbacks(void)
 		{ 0xffffffff, false },
 	};
 	int lfd, cfd = -1, sfd = -1, i, val;
+	struct extopt_list own, *list;
 	struct bpf_link *cc = NULL;
 	struct option opt;
 	socklen_t len;
@@ -688,6 +815,16 @@ static void test_callbacks(void)
 		ASSERT_EQ(opt.skel->bss->got_in, offsets[i].ok, "in_data");
 	}
 	ASSERT_OK(opt.skel->bss->timeout_err, "TCP_USER_TIMEOUT");
+	/* What parse() reads is what the socket's owner does. */
+	list = (void *)opt.skel->bss->list;
+	ASSERT_OK(opt.skel->bss->list_err, "bpf_getsockopt");
+	ASSERT_OK(extopt_get(sfd, &own), "getsockopt");
+	ASSERT_EQ(own.head.count, 1, "count");
+	ASSERT_EQ(own.info[0].parsed, ARRAY_SIZE(offsets), "parsed");
+	/* Whether this one counts already does not matter. */
+	ASSERT_GE(list->info[0].parsed, own.info[0].parsed - 1, "parsed");
+	list->info[0].parsed = own.info[0].parsed;
+	ASSERT_OK(memcmp(list, &own, sizeof(own)), "TCP_EXTOPT in parse");
 	ASSERT_EQ(opt.skel->bss->nodelay_err, -EOPNOTSUPP, "TCP_NODELAY");
 	ASSERT_EQ(opt.skel->bss->extopt_err, -EOPNOTSUPP, "TCP_EXTOPT");
 	ASSERT_STREQ(extopt_names(sfd), "misuse", "still selected");
@@ -729,7 +866,8 @@ out:
 	opt_free(&opt);
 }
 
-void test_tcp_extopt_misuse(void)
+/* Names of options are global. */
+void serial_test_tcp_extopt_misuse(void)
 {
 	struct netns_obj *ns;
 
@@ -745,6 +883,8 @@ void test_tcp_extopt_misuse(void)
 		test_without_link();
 	if (test__start_subtest("update"))
 		test_update();
+	if (test__start_subtest("limit"))
+		test_limit();
 	if (test__start_subtest("callbacks"))
 		test_callbacks();
 
@@ -759,6 +899,8 @@ void test_tcp_extopt_misuse(void)
 			test_privilege();
 		if (test__start_subtest("sysctl"))
 			test_sysctl();
+		if (test__start_subtest("sysctl_privilege"))
+			test_sysctl_privilege();
 	}
 	opts_free();
 	netns_free(ns);

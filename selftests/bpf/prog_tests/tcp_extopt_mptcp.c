@@ -322,7 +322,8 @@ out:
 	netns_free(server);
 }
 
-void test_tcp_extopt_mptcp(void)
+/* Names of options are global. */
+void serial_test_tcp_extopt_mptcp(void)
 {
 	struct bpf_link *strict, *plain;
 	char name[64];

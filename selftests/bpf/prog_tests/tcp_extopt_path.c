@@ -398,11 +398,13 @@ static void run_mixed(int cg_fd)
 	long synrecv;
 
 	memset(&many, 0, sizeof(many));
+	for (i = 0; i < 4; i++)
+		many.lfd[i] = -1;
 	skel->links.timeout = bpf_program__attach_cgroup(skel->progs.timeout,
 							 cg_fd);
 	if (!ASSERT_OK_PTR(skel->links.timeout, "sockops"))
 		return;
-	skel->bss->rto = sysconf(_SC_CLK_TCK) / 2;
+	skel->bss->rto_ms = 500;
 	skel->bss->declining = PORT_DECLINE;
 	memset(skel->bss->negotiated, 0, sizeof(skel->bss->negotiated));
 	synrecv = counter(NS_SERVER, "SyncookiesRecv");
@@ -434,11 +436,11 @@ out:
 	while (nr_clients)
 		pthread_join(clients[--nr_clients], NULL);
 	many.done = true;
-	for (i = 0; i < 4; i++)
+	for (i = 0; i < 4 && many.lfd[i] >= 0; i++)
 		shutdown(many.lfd[i], SHUT_RDWR);
 	while (nr_servers)
 		pthread_join(servers[--nr_servers], NULL);
-	for (i = 0; i < 4; i++)
+	for (i = 0; i < 4 && many.lfd[i] >= 0; i++)
 		close(many.lfd[i]);
 
 	ASSERT_EQ(many.bad, 0, "bad");
@@ -454,11 +456,12 @@ out:
 
 	bpf_link__destroy(skel->links.timeout);
 	skel->links.timeout = NULL;
-	skel->bss->rto = 0;
+	skel->bss->rto_ms = 0;
 	skel->bss->declining = 0;
 }
 
-void test_tcp_extopt_path(void)
+/* Names of options are global. */
+void serial_test_tcp_extopt_path(void)
 {
 	struct netns_obj *client, *server = NULL;
 	int i, fd, home, cg_fd = -1;

@@ -14,6 +14,7 @@
 #include "tcp_extopt_uto.skel.h"
 
 #define NS_NAME		"tcp_extopt_syn"
+#define QUIET_MS	300
 
 #define NEGO(...)	254, 4 + sizeof((__u8[]){ __VA_ARGS__ }), 0xeb, 0xa0, \
 			__VA_ARGS__
@@ -388,6 +389,89 @@ out:
 	close(cg_fd);
 }
 
+static void check_select(const struct syn_select *sel, int err, __u8 state,
+			 const char *what)
+{
+	ASSERT_EQ(sel->calls, 1, what);
+	ASSERT_EQ(sel->err, err, what);
+	ASSERT_OK(sel->list_err, what);
+	ASSERT_EQ(sel->count, 1, what);
+	ASSERT_EQ(sel->state, state, what);
+}
+
+/* A sock_ops program is in time to have an option negotiated as long as the SYN
+ * has not been made.
+ */
+static void test_sock_ops_select(struct link *l)
+{
+	struct bpf_link *link = NULL;
+	struct wire_seg seg;
+	int cg_fd;
+
+	cg_fd = test__join_cgroup("/" NS_NAME);
+	if (!ASSERT_OK_FD(cg_fd, "cgroup"))
+		return;
+	link = bpf_program__attach_cgroup(skel->progs.select_ops, cg_fd);
+	if (!ASSERT_OK_PTR(link, "attach") ||
+	    set_sysctl("tcp_extopt_syn_attempts", "2"))
+		goto out;
+	memset(&skel->bss->connect_cb, 0, sizeof(skel->bss->connect_cb));
+	memset(&skel->bss->listen_cb, 0, sizeof(skel->bss->listen_cb));
+	memset(&skel->bss->rto_cb, 0, sizeof(skel->bss->rto_cb));
+	memset(&skel->bss->established_cb, 0,
+	       sizeof(skel->bss->established_cb));
+
+	write_all();
+	if (client(l, NULL, &seg))
+		goto out;
+	check(&seg, OPT_NEGO, 3, 0x10, "SYN");
+	ASSERT_EQ(nr_ext(&seg), 1, "SYN");
+	check_select(&skel->bss->connect_cb, 0, TCP_EXTOPT_ST_PENDING,
+		     "TCP_CONNECT_CB");
+	if (!ASSERT_OK(wire_recv_syn(&l->c, &seg), "SYN again"))
+		goto out;
+	check(&seg, OPT_NEGO, 3, 0x10, "SYN again");
+	ASSERT_EQ(nr_ext(&seg), 1, "SYN again");
+	check_select(&skel->bss->rto_cb, -EISCONN, TCP_EXTOPT_ST_PENDING,
+		     "RTO_CB");
+	if (client_up(l, all_peer, sizeof(all_peer), &seg))
+		goto out;
+	check(&seg, OPT_NEGO, 3, 0x50, "third ACK");
+	ASSERT_EQ(nr_ext(&seg), 1, "third ACK");
+	check_state(l, OPT_NEGO, TCP_EXTOPT_ST_ACTIVE, "nego");
+	ASSERT_STREQ(extopt_names(l->fd), "nego", "selected");
+	ASSERT_EQ(skel->bss->established_cb.calls, 1, "ACTIVE_ESTABLISHED_CB");
+	ASSERT_EQ(skel->bss->established_cb.err, -EISCONN,
+		  "ACTIVE_ESTABLISHED_CB");
+	if (kernel_sends(l, 5, &seg))
+		goto out;
+	check(&seg, OPT_NEGO, 3, 0x70, "data");
+	ASSERT_EQ(nr_ext(&seg), 1, "data");
+
+	/* A listener of the cgroup */
+	close(l->lfd);
+	l->lfd = wire_sk(&l->w);
+	if (!ASSERT_OK_FD(l->lfd, "socket"))
+		goto out;
+	l->port = wire_sk_listen(&l->w, l->lfd);
+	if (!ASSERT_GT(l->port, 0, "listen"))
+		goto out;
+	check_select(&skel->bss->listen_cb, 0, TCP_EXTOPT_ST_PENDING,
+		     "TCP_LISTEN_CB");
+	again(l);
+	write_all();
+	if (server(l, NULL, all_peer, sizeof(all_peer), &seg))
+		goto out;
+	check(&seg, OPT_NEGO, 3, 0x30, "SYN-ACK");
+	ASSERT_EQ(nr_ext(&seg), 1, "SYN-ACK");
+	if (server_up(l, NULL, 0))
+		goto out;
+	check_state(l, OPT_NEGO, TCP_EXTOPT_ST_ACTIVE, "nego");
+out:
+	bpf_link__destroy(link);
+	close(cg_fd);
+}
+
 /* The namespace's default is as good as a selection. */
 static void test_default(struct link *l)
 {
@@ -512,6 +596,41 @@ static void test_stripped(struct link *l)
 	if (kernel_sends(l, 5, &seg))
 		return;
 	check_plain(&seg, SEG_DATA, "data");
+}
+
+/* What was not offered is not taken as answered, whoever says so. */
+static void test_unoffered(struct link *l)
+{
+	struct wire_seg seg;
+
+	write_all();
+	writes(OPT_NEGO, SEG_SYN, 0, 0);
+	if (client(l, "nego plain strict", &seg))
+		return;
+	check(&seg, OPT_NEGO, 0, 0, "SYN");
+	if (client_up(l, all_peer, sizeof(all_peer), &seg))
+		return;
+	ASSERT_EQ(opt(OPT_NEGO)->parsed[SEG_SYNACK].calls, 0, "not given");
+	check_state(l, OPT_NEGO, TCP_EXTOPT_ST_NOT_NEGOTIATED, "nego");
+	check_state(l, OPT_STRICT, TCP_EXTOPT_ST_ACTIVE, "strict");
+	if (kernel_sends(l, 5, &seg))
+		return;
+	check(&seg, OPT_NEGO, 0, 0, "data");
+
+	/* Nor in a simultaneous open */
+	again(l);
+	write_all();
+	writes(OPT_NEGO, SEG_SYN, 0, 0);
+	if (client(l, "nego plain strict", &seg) ||
+	    !ASSERT_OK(wire_send_syn(&l->c, all_peer, sizeof(all_peer)), "SYN") ||
+	    !ASSERT_OK(wire_recv_synack(&l->c, &seg), "SYN-ACK") ||
+	    !ASSERT_OK(wire_send_synack(&l->c, all_peer, sizeof(all_peer)),
+		       "SYN-ACK") ||
+	    sync_peer(l))
+		return;
+	ASSERT_EQ(opt(OPT_NEGO)->parsed[SEG_SYN].calls, 0, "not given");
+	check_state(l, OPT_NEGO, TCP_EXTOPT_ST_NOT_NEGOTIATED, "nego");
+	check_state(l, OPT_STRICT, TCP_EXTOPT_ST_ACTIVE, "strict");
 }
 
 /* The listener's program does not answer. */
@@ -784,6 +903,67 @@ static void test_synack_fallback(struct link *l)
 	check_plain(&seg, SEG_DATA, "data");
 }
 
+/* The third ACK came and was not taken: that the SYN-ACK is sent again does not mean
+ * that it was lost.
+ */
+static void test_synack_deferred(struct link *l)
+{
+	struct wire_seg seg;
+	const int secs = 3;
+
+	write_all();
+	if (server(l, "nego plain strict", all_peer, sizeof(all_peer), &seg) ||
+	    !ASSERT_OK(setsockopt(l->lfd, SOL_TCP, TCP_DEFER_ACCEPT, &secs,
+				  sizeof(secs)), "TCP_DEFER_ACCEPT") ||
+	    !ASSERT_OK(wire_ack(&l->c), "third ACK") ||
+	    !ASSERT_OK(wire_recv_synack(&l->c, &seg), "SYN-ACK again"))
+		return;
+	check_all(&seg, SEG_SYNACK, "again");
+	ASSERT_GE(extopt_netstat("TCPDeferAcceptDrop"), 1, "deferred");
+	ASSERT_OK(wire_send(&l->c, .flags = WIRE_ACK | WIRE_PSH, .data = "x",
+			    .len = 1), "data");
+	l->fd = accept(l->lfd, NULL, NULL);
+	if (!ASSERT_OK_FD(l->fd, "accept"))
+		return;
+	check_state(l, OPT_NEGO, TCP_EXTOPT_ST_ACTIVE, "nego");
+	ASSERT_EQ(extopt_netstat("TCPExtOptFallback"), 0, "counter");
+}
+
+/* The other end of a connection that only it remembers answers the SYN: it is sent
+ * again, and options have done nothing wrong. They have when that one gets lost.
+ */
+static void test_syn_old_ack(struct link *l)
+{
+	struct wire_seg seg;
+	int lost;
+
+	for (lost = 0; lost < 2; lost++) {
+		if (lost)
+			again(l);
+		write_all();
+		if (client(l, "nego plain strict", &seg) ||
+		    !ASSERT_OK(wire_send(&l->c, .flags = WIRE_ACK,
+					 .ack = WIRE_SEQ(seg.seq - 1000)),
+			       "ACK") ||
+		    !ASSERT_OK(wire_recv_until(&l->c, &seg, .flags = WIRE_RST),
+			       "RST") ||
+		    !ASSERT_OK(wire_recv_syn(&l->c, &seg), "SYN again"))
+			return;
+		check_all(&seg, SEG_SYN, "SYN again");
+		if (lost) {
+			if (!ASSERT_OK(wire_recv_syn(&l->c, &seg), "third SYN"))
+				return;
+			ASSERT_EQ(nr_ext(&seg), 0, "third SYN");
+		}
+		if (client_up(l, lost ? NULL : all_peer,
+			      lost ? 0 : sizeof(all_peer), &seg))
+			return;
+		check_state(l, OPT_NEGO, lost ? TCP_EXTOPT_ST_FALLBACK :
+			    TCP_EXTOPT_ST_ACTIVE, "nego");
+		ASSERT_EQ(extopt_netstat("TCPExtOptFallback"), lost, "counter");
+	}
+}
+
 /* 4. Other ways to connect */
 
 static int crossed(struct link *l, const void *opts, int len,
@@ -862,22 +1042,25 @@ static void test_self(struct link *l)
 #define TFO_CLIENT_NO_COOKIE	"5"
 #define TFO_SERVER_NO_COOKIE	"514"
 
-static void test_fastopen_client(struct link *l)
-{
-	static __u8 data[3000];
-	struct sockaddr_storage addr = {};
-	struct wire_seg seg;
-	socklen_t len;
-	int payload;
+static __u8 fastopen_data[3000];
 
+/* A socket that has sent a SYN with data. Returns how much that is. */
+static int fastopen_client(struct link *l, struct wire_seg *seg)
+{
+	struct sockaddr_storage addr = {};
+	socklen_t len;
+	int i, sent;
+
+	for (i = 0; i < sizeof(fastopen_data); i++)
+		fastopen_data[i] = i % 251;
 	write_all();
 	if (set_sysctl("tcp_fastopen", TFO_CLIENT_NO_COOKIE))
-		return;
+		return -1;
 	l->fd = wire_sk(&l->w);
 	wire_conn_init(&l->c, &l->w, 0);
 	if (!ASSERT_OK_FD(l->fd, "socket") ||
 	    !ASSERT_OK(extopt_select(l->fd, "nego plain strict"), "select"))
-		return;
+		return -1;
 	addr.ss_family = l->w.family;
 	if (l->w.family == AF_INET) {
 		struct sockaddr_in *sin = (void *)&addr;
@@ -893,19 +1076,32 @@ static void test_fastopen_client(struct link *l)
 		len = sizeof(*sin6);
 	}
 	ASSERT_OK(fcntl(l->fd, F_SETFL, O_NONBLOCK), "O_NONBLOCK");
-	if (!ASSERT_GT(sendto(l->fd, data, sizeof(data), MSG_FASTOPEN,
-			      (void *)&addr, len), 0, "MSG_FASTOPEN") ||
+	sent = sendto(l->fd, fastopen_data, sizeof(fastopen_data),
+		      MSG_FASTOPEN, (void *)&addr, len);
+	if (!ASSERT_GT(sent, 0, "MSG_FASTOPEN") ||
 	    !ASSERT_OK(getsockname(l->fd, (void *)&addr, &len), "name"))
-		return;
+		return -1;
 	l->c.kport = ntohs(l->w.family == AF_INET ?
 			   ((struct sockaddr_in *)&addr)->sin_port :
 			   ((struct sockaddr_in6 *)&addr)->sin6_port);
-	if (!ASSERT_OK(wire_recv_syn(&l->c, &seg), "SYN"))
+	if (!ASSERT_OK(wire_recv_syn(&l->c, seg), "SYN"))
+		return -1;
+	check_all(seg, SEG_SYN, "SYN");
+	ASSERT_GT(seg->len, 1000, "data");
+	ASSERT_EQ(seg->len, sent, "data");
+	ASSERT_LE(seg->pkt_len, l->w.mtu, "packet");
+	ASSERT_OK(fcntl(l->fd, F_SETFL, 0), "blocking");
+	return sent;
+}
+
+static void test_fastopen_client(struct link *l)
+{
+	struct wire_seg seg;
+	int payload;
+
+	payload = fastopen_client(l, &seg);
+	if (payload < 0)
 		return;
-	check_all(&seg, SEG_SYN, "SYN");
-	ASSERT_GT(seg.len, 1000, "data");
-	ASSERT_LE(seg.pkt_len, l->w.mtu, "packet");
-	payload = seg.len;
 	l->c.rcv_nxt = seg.seq + 1 + payload;
 	if (!ASSERT_OK(wire_send_synack(&l->c, all_peer, sizeof(all_peer)),
 		       "SYN-ACK") ||
@@ -914,6 +1110,46 @@ static void test_fastopen_client(struct link *l)
 	ASSERT_EQ(seg.seq, l->c.rcv_nxt, "data was taken");
 	check_all(&seg, seg.len ? SEG_DATA : SEG_ACK, "third ACK");
 	check_state(l, OPT_NEGO, TCP_EXTOPT_ST_ACTIVE, "nego");
+}
+
+/* Nobody says anything to a SYN that has both data and options. */
+static void test_fastopen_syn_lost(struct link *l)
+{
+	__u8 in[sizeof(fastopen_data)];
+	struct wire_seg seg;
+	int payload;
+	__u32 seq;
+
+	payload = fastopen_client(l, &seg);
+	if (payload < 0)
+		return;
+	seq = seg.seq;
+	if (!ASSERT_OK(wire_recv_syn(&l->c, &seg), "SYN again"))
+		return;
+	ASSERT_EQ(seg.seq, seq, "the same SYN");
+	ASSERT_EQ(seg.len, 0, "SYN again");
+	ASSERT_EQ(nr_ext(&seg), 0, "without");
+	ASSERT_EQ(seg.opt_len, 20, "without");
+	ASSERT_EQ(info(l->fd, OPT_NEGO).state, TCP_EXTOPT_ST_PENDING, "state");
+	ASSERT_EQ(extopt_netstat("TCPExtOptFallback"), 1, "counter");
+
+	/* The data comes again after the handshake. */
+	l->c.rcv_nxt = seq + 1;
+	if (!ASSERT_OK(wire_send_synack(&l->c, NULL, 0), "SYN-ACK") ||
+	    !ASSERT_OK(wire_read(&l->c, in, payload), "data") ||
+	    !ASSERT_OK(memcmp(in, fastopen_data, payload), "data"))
+		return;
+	check_state(l, OPT_NEGO, TCP_EXTOPT_ST_FALLBACK, "nego");
+	check_state(l, OPT_STRICT, TCP_EXTOPT_ST_FALLBACK, "strict");
+	ASSERT_EQ(extopt_netstat("TCPExtOptFallback"), 1, "counter");
+	ASSERT_EQ(extopt_netstat("TCPExtOptNotNegotiated"), 2, "counter");
+	if (sync_peer(l))
+		return;
+	while (!wire_recv(&l->c, &seg, QUIET_MS))
+		check_plain(&seg, seg.len ? SEG_DATA : SEG_ACK, "after it");
+	if (kernel_sends(l, 5, &seg))
+		return;
+	check_plain(&seg, SEG_DATA, "data");
 }
 
 /* The child is there before the SYN-ACK, and may send before the third ACK. */
@@ -978,6 +1214,37 @@ static void test_fastopen_server(struct link *l)
 	check_state(l, OPT_STRICT, TCP_EXTOPT_ST_ACTIVE, "strict");
 }
 
+/* The child has refused the offer before the SYN-ACK is made, or has declined to
+ * answer it: the next SYN-ACK does not either.
+ */
+static void test_fastopen_refused(struct link *l)
+{
+	struct wire_seg seg;
+	int decline;
+
+	for (decline = 0; decline < 2; decline++) {
+		if (decline)
+			again(l);
+		write_all();
+		if (decline)
+			writes(OPT_NEGO, SEG_SYNACK, 0, 0);
+		else
+			opt(OPT_NEGO)->refuse = 1;
+		if (fastopen_child(l, &seg))
+			return;
+		check(&seg, OPT_NEGO, 0, 0, "SYN-ACK");
+		check_state(l, OPT_NEGO, TCP_EXTOPT_ST_REFUSED, "nego");
+		opt(OPT_NEGO)->refuse = 0;
+		writes(OPT_NEGO, SEG_SYNACK, 3, 0x31);
+		if (!ASSERT_OK(wire_recv_until(&l->c, &seg,
+					       .flags = WIRE_SYN | WIRE_ACK),
+			       "SYN-ACK again"))
+			return;
+		check(&seg, OPT_NEGO, 0, 0, "SYN-ACK again");
+		check(&seg, OPT_STRICT, 2, 0x3c, "SYN-ACK again");
+	}
+}
+
 /* The client gives up while the server believes all is well. */
 static void test_fastopen_fallback(struct link *l)
 {
@@ -1002,6 +1269,43 @@ static void test_fastopen_fallback(struct link *l)
 	if (sync_peer(l) || kernel_sends(l, 5, &seg))
 		return;
 	check_plain(&seg, SEG_DATA, "data");
+}
+
+/* Nobody says anything to the SYN-ACK of a child that is there already. */
+static void test_fastopen_synack_lost(struct link *l)
+{
+	struct wire_seg seg;
+
+	write_all();
+	if (fastopen_child(l, &seg))
+		return;
+	check_all(&seg, SEG_SYNACK, "first");
+	check_state(l, OPT_NEGO, TCP_EXTOPT_ST_ACTIVE, "nego");
+	if (!ASSERT_OK(wire_recv_flags(&l->c, &seg, WIRE_SYN | WIRE_ACK),
+		       "second"))
+		return;
+	check_all(&seg, SEG_SYNACK, "second");
+	ASSERT_EQ(opt(OPT_NEGO)->negotiated, 1, "told once");
+	ASSERT_EQ(extopt_netstat("TCPExtOptFallback"), 0, "counter");
+	if (!ASSERT_OK(wire_recv_flags(&l->c, &seg, WIRE_SYN | WIRE_ACK),
+		       "third"))
+		return;
+	ASSERT_EQ(nr_ext(&seg), 0, "third");
+	ASSERT_EQ(seg.ack, l->c.iss + 4, "third");
+	ASSERT_EQ(info(l->fd, OPT_NEGO).state, TCP_EXTOPT_ST_FALLBACK, "nego");
+	ASSERT_EQ(info(l->fd, OPT_STRICT).state, TCP_EXTOPT_ST_FALLBACK,
+		  "strict");
+	ASSERT_EQ(opt(OPT_NEGO)->negotiated, 2, "told again");
+	ASSERT_EQ(opt(OPT_NEGO)->state, TCP_EXTOPT_ST_FALLBACK, "told");
+	ASSERT_EQ(opt(OPT_STRICT)->negotiated, 2, "told again");
+	ASSERT_EQ(extopt_netstat("TCPExtOptFallback"), 1, "counter");
+	ASSERT_EQ(extopt_netstat("TCPExtOptNotNegotiated"), 2, "counter");
+
+	ASSERT_OK(wire_ack(&l->c), "third ACK");
+	if (sync_peer(l) || kernel_sends(l, 5, &seg))
+		return;
+	check_plain(&seg, SEG_DATA, "data");
+	ASSERT_EQ(opt(OPT_NEGO)->negotiated, 2, "and not again");
 }
 
 static void test_cookie(struct link *l)
@@ -1305,7 +1609,6 @@ out:
 #define ON_SYNACK	2	/* enum tcp_extopt_segment */
 #define ON_ACK		4
 #define ON_DATA		8
-#define QUIET_MS	300
 
 static const __u8 ask[] = { 82, 2 };
 static const __u8 ask_nonce[] = { 83, 2 };
@@ -1615,6 +1918,114 @@ static void test_once_negotiated(struct link *l)
 	ASSERT_EQ(opt(OPT_NEGO)->arm_err, -EINVAL, "not once");
 }
 
+#define FORCED_MAX	16	/* ACKs of its own, in a second */
+#define NR_ASKS		24
+
+static long now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000L + ts.tv_nsec / 1000000;
+}
+
+/* ACKs with the option, until there are no more of them */
+static int count_acks(struct link *l)
+{
+	struct wire_seg seg;
+	int nr = 0;
+
+	while (!wire_recv(&l->c, &seg, QUIET_MS)) {
+		ASSERT_EQ(seg.len, 0, "ACK");
+		check(&seg, OPT_ONCE, 6, 0x41, "ACK");
+		nr++;
+	}
+	return nr;
+}
+
+/* Asks so often; returns how long that has taken, in ms, at most. */
+static long asks_often(struct link *l, int nr)
+{
+	__u32 calls = opt(OPT_ONCE)->parsed[SEG_ACK].calls + nr;
+	long start = now_ms();
+	int i;
+
+	for (i = 0; i < nr; i++) {
+		if (asks(l, ask, sizeof(ask)))
+			return -1;
+	}
+	for (i = 0; i < WIRE_TIMEOUT_MS; i++) {
+		if (opt(OPT_ONCE)->parsed[SEG_ACK].calls == calls)
+			return now_ms() - start;
+		usleep(1000);
+	}
+	ASSERT_EQ(opt(OPT_ONCE)->parsed[SEG_ACK].calls, calls, "asked");
+	return -1;
+}
+
+/* Not for everyone who asks there is an ACK, if they are too many in a second.
+ * What is asked for then waits for the next segment that there is.
+ */
+static void test_once_limit(struct link *l)
+{
+	struct wire_seg seg;
+	int nr, tries, i;
+	long ms;
+
+	for (tries = 0; tries < 10; tries++) {
+		if (once_up(l))
+			return;
+		ms = asks_often(l, NR_ASKS);
+		if (ms < 0)
+			return;
+		nr = count_acks(l);
+		if (ms < 900)
+			break;
+		/* The machine is too slow for it to be one second. */
+		ASSERT_LE(nr, FORCED_MAX * (ms / 1000 + 2), "ACKs");
+	}
+	if (!ASSERT_LT(tries, 10, "within a second"))
+		return;
+	ASSERT_EQ(nr, FORCED_MAX, "ACKs");
+	ASSERT_EQ(opt(OPT_ONCE)->writes[SEG_ACK], FORCED_MAX, "calls");
+	ASSERT_EQ(info(l->fd, OPT_ONCE).written, FORCED_MAX, "written");
+
+	/* One is still to be sent, and is but once. */
+	if (kernel_sends(l, 5, &seg))
+		return;
+	check(&seg, OPT_ONCE, 6, 0x51, "data");
+	if (kernel_sends(l, 5, &seg))
+		return;
+	ASSERT_EQ(nr_ext(&seg), 0, "once");
+	ASSERT_EQ(info(l->fd, OPT_ONCE).written, FORCED_MAX + 1, "written");
+
+	/* In another second they are sent again, and the ACK of data will do if
+	 * that one is over, too.
+	 */
+	for (i = 0; i < WIRE_TIMEOUT_MS / QUIET_MS; i++) {
+		if (asks(l, ask, sizeof(ask)))
+			return;
+		nr = count_acks(l);
+		if (nr)
+			break;
+	}
+	ASSERT_EQ(nr, 1, "another second");
+	ms = asks_often(l, NR_ASKS);
+	if (ms < 0)
+		return;
+	nr = count_acks(l);
+	ASSERT_GE(nr, FORCED_MAX - 1, "another second");
+	ASSERT_LE(nr, FORCED_MAX * (ms / 1000 + 2), "another second");
+	if (nr == NR_ASKS)
+		return;		/* too slow */
+	if (sync_peer(l) ||
+	    !ASSERT_OK(wire_recv(&l->c, &seg, WIRE_TIMEOUT_MS), "ACK of data"))
+		return;
+	ASSERT_EQ(seg.ack, l->c.snd_nxt, "ACK of data");
+	check(&seg, OPT_ONCE, 6, 0x41, "ACK of data");
+	ASSERT_EQ(count_acks(l), 0, "once");
+}
+
 /* Nothing is reserved for it, so the path MTU can be probed. */
 static void test_once_probing(struct link *l)
 {
@@ -1640,9 +2051,11 @@ static const struct {
 	{ "client", test_client },
 	{ "server", test_server },
 	{ "sock_ops", test_sock_ops },
+	{ "sock_ops_select", test_sock_ops_select },
 	{ "default", test_default },
 	{ "room", test_room },
 	{ "stripped", test_stripped },
+	{ "unoffered", test_unoffered },
 	{ "declined", test_declined },
 	{ "refused", test_refused },
 	{ "garbage", test_garbage },
@@ -1651,11 +2064,16 @@ static const struct {
 	{ "syn_attempts", test_syn_attempts },
 	{ "syn_again", test_syn_again },
 	{ "synack_fallback", test_synack_fallback },
+	{ "synack_deferred", test_synack_deferred },
+	{ "syn_old_ack", test_syn_old_ack },
 	{ "simultaneous", test_simultaneous },
 	{ "self", test_self },
 	{ "fastopen_client", test_fastopen_client },
 	{ "fastopen_server", test_fastopen_server },
+	{ "fastopen_refused", test_fastopen_refused },
 	{ "fastopen_fallback", test_fastopen_fallback },
+	{ "fastopen_syn_lost", test_fastopen_syn_lost },
+	{ "fastopen_synack_lost", test_fastopen_synack_lost },
 	{ "cookie", test_cookie },
 	{ "migrate", test_migrate },
 	{ "repair", test_repair },
@@ -1670,6 +2088,7 @@ static const struct {
 	{ "once_bulk", test_once_bulk },
 	{ "once_sack", test_once_sack },
 	{ "once_negotiated", test_once_negotiated },
+	{ "once_limit", test_once_limit },
 	{ "once_probing", test_once_probing },
 };
 
@@ -1710,7 +2129,8 @@ free_netns:
 	netns_free(netns);
 }
 
-void test_tcp_extopt_syn(void)
+/* Names of options are global. */
+void serial_test_tcp_extopt_syn(void)
 {
 	struct bpf_link *links[NR_SYN_OPTS] = {};
 	struct bpf_map *map;

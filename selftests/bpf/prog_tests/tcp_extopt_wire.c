@@ -2287,7 +2287,8 @@ free_netns:
 	netns_free(netns);
 }
 
-void test_tcp_extopt_wire(void)
+/* Names of options are global. */
+void serial_test_tcp_extopt_wire(void)
 {
 	char name[64];
 	int i;

@@ -19,5 +19,6 @@ extern void bpf_tcp_extopt_ack_now(const struct tcp_extopt_in *opt)
 extern void bpf_tcp_extopt_refuse(const struct tcp_extopt_in *opt)
 				  __weak __ksym;
 extern int bpf_tcp_extopt_arm(const struct tcp_extopt_in *opt) __weak __ksym;
+extern struct sock *bpf_tcp_extopt_mptcp(struct sock *sk) __weak __ksym;
 
 #endif

@@ -99,6 +99,7 @@ BAD_PARSE(good_parse,
 	bpf_tcp_extopt_refuse(opt);
 	bpf_tcp_extopt_arm(opt);
 	bpf_setsockopt(sk, SOL_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
+	bpf_getsockopt(sk, SOL_TCP, TCP_EXTOPT, in_map, sizeof(in_map));
 );
 
 BAD_SYNACK(good_synack,
@@ -116,6 +117,7 @@ BAD_NEGOTIATED(good_negotiated,
 	idx = opt->state;
 	bpf_tcp_extopt_arm(opt);
 	bpf_setsockopt(sk, SOL_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
+	bpf_getsockopt(sk, SOL_TCP, TCP_EXTOPT, in_map, sizeof(in_map));
 );
 
 BAD_WRITE(out_beyond, AT(opt, sizeof(opt->data)) = 1;);
@@ -152,7 +154,9 @@ BAD_WRITE(setsockopt_in_write,
 
 	bpf_setsockopt(sk, SOL_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
 );
-
+BAD_WRITE(getsockopt_in_write,
+	bpf_getsockopt(sk, SOL_TCP, TCP_EXTOPT, in_map, sizeof(in_map));
+);
 BAD_WRITE(refuse_in_write, bpf_tcp_extopt_refuse((void *)opt););
 BAD_WRITE(arm_in_write, bpf_tcp_extopt_arm((void *)opt););
 
@@ -160,6 +164,9 @@ BAD_SYNACK(setsockopt_in_synack,
 	int ms = 30000;
 
 	bpf_setsockopt((void *)sk, SOL_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
+);
+BAD_SYNACK(getsockopt_in_synack,
+	bpf_getsockopt((void *)sk, SOL_TCP, TCP_EXTOPT, in_map, sizeof(in_map));
 );
 BAD_SYNACK(ack_now_in_synack, bpf_tcp_extopt_ack_now(offered););
 BAD_SYNACK(refuse_in_synack, bpf_tcp_extopt_refuse(offered););

@@ -13,7 +13,8 @@ int nodelay_err, extopt_err, timeout_err;
 __u32 offset;
 bool got_in, got_out, set_cc;
 __u64 written, parsed;
-int cc_err, busy_err;
+int cc_err, busy_err, list_err;
+__u64 list[49];		/* a struct tcp_extopt_list with eight entries */
 __u32 cc_inits;
 
 char cc_name[] = "misuse_cc";
@@ -40,6 +41,7 @@ void BPF_PROG(misuse_parse, struct sock *sk, const struct tcp_extopt_in *opt)
 				     sizeof(val));
 	extopt_err = bpf_setsockopt(sk, SOL_TCP, TCP_EXTOPT, none,
 				    sizeof(none));
+	list_err = bpf_getsockopt(sk, SOL_TCP, TCP_EXTOPT, list, sizeof(list));
 	if (set_cc)
 		cc_err = bpf_setsockopt(sk, SOL_TCP, TCP_CONGESTION, cc_name,
 					sizeof(cc_name));

@@ -20,10 +20,12 @@
 
 char _license[] SEC("license") = "GPL";
 
+extern unsigned int CONFIG_HZ __kconfig;
+
 __u16 watched;			/* client port */
 __u16 declining;		/* server port whose listener does not answer */
 struct capture caps[NR_CAPS];
-__u32 rto;			/* of SYN and SYN-ACK, jiffies; 0: as it is */
+__u32 rto_ms;			/* of SYN and SYN-ACK; 0: as it is */
 __u32 dropped;
 __u64 negotiated[16];		/* by state */
 
@@ -250,6 +252,7 @@ int to_client(struct __sk_buff *skb)
 SEC("sockops")
 int timeout(struct bpf_sock_ops *ctx)
 {
-	ctx->reply = ctx->op == BPF_SOCK_OPS_TIMEOUT_INIT && rto ? rto : -1;
+	ctx->reply = ctx->op == BPF_SOCK_OPS_TIMEOUT_INIT && rto_ms ?
+		     rto_ms * CONFIG_HZ / 1000 : -1;
 	return 1;
 }

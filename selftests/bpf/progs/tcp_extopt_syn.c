@@ -241,3 +241,50 @@ int sock_ops(struct bpf_sock_ops *ctx)
 	}
 	return 1;
 }
+
+struct syn_select connect_cb, listen_cb, rto_cb, established_cb;
+
+/* The start of a struct tcp_extopt_list */
+struct {
+	struct tcp_extopt_list head;
+	struct tcp_extopt_info first;
+} list;
+
+static void do_select(struct bpf_sock_ops *ctx, struct syn_select *sel)
+{
+	char nego[] = "nego", both[] = "nego strict";
+
+	sel->calls++;
+	if (sel == &rto_cb || sel == &established_cb)
+		sel->err = bpf_setsockopt(ctx, SOL_TCP, TCP_EXTOPT, both,
+					  sizeof(both));
+	else
+		sel->err = bpf_setsockopt(ctx, SOL_TCP, TCP_EXTOPT, nego,
+					  sizeof(nego));
+	sel->list_err = bpf_getsockopt(ctx, SOL_TCP, TCP_EXTOPT, &list,
+				       sizeof(list));
+	sel->count = list.head.count;
+	sel->state = list.first.state;
+}
+
+/* Selects for its sockets, in time and too late. */
+SEC("sockops")
+int select_ops(struct bpf_sock_ops *ctx)
+{
+	switch (ctx->op) {
+	case BPF_SOCK_OPS_TCP_CONNECT_CB:
+		bpf_sock_ops_cb_flags_set(ctx, BPF_SOCK_OPS_RTO_CB_FLAG);
+		do_select(ctx, &connect_cb);
+		break;
+	case BPF_SOCK_OPS_TCP_LISTEN_CB:
+		do_select(ctx, &listen_cb);
+		break;
+	case BPF_SOCK_OPS_RTO_CB:
+		do_select(ctx, &rto_cb);
+		break;
+	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
+		do_select(ctx, &established_cb);
+		break;
+	}
+	return 1;
+}

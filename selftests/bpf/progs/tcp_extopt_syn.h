@@ -26,6 +26,15 @@ enum {
 	NR_SEGS,
 };
 
+/* What the sock_ops program that selects has to say */
+struct syn_select {
+	__u32 calls;
+	__s32 err;
+	__s32 list_err;
+	__u32 count;		/* of options, then */
+	__u8 state;		/* of the first */
+};
+
 struct syn_seen {
 	__u32 calls;
 	__u32 len;

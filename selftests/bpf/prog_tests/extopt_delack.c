@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0
+
+/* U4: the sender says how its data is to be acknowledged, every so many segments and
+ * after what part of the round-trip time at the latest. What the receiver does is
+ * counted and timed where it sends.
+ */
+
+#include "test_progs.h"
+#include "progs/extopt_path.h"
+#include "progs/extopt_delack.h"
+#include "extopt_path.skel.h"
+#include "extopt_delack.skel.h"
+#include "extopt_net.h"
+
+#ifndef TCP_DELACK_MAX_US
+#define TCP_DELACK_MAX_US	46
+#endif
+#define TCP_DELACK_SEGS	48
+
+#define KIND		254
+#define EXID		0xeb04
+#define WARM_UP		100	/* segments: past the quick ACKs of the start */
+#define NR_SEGS		320
+#define SEG_LEN		1400
+#define ROUNDS		60
+/* What a timer may be late in a guest that shares its processors; less than what
+ * there is between the delays asked for
+ */
+#define SLACK_US	8000
+
+static struct extopt_net net;
+static struct extopt_delack *client, *server;
+
+static void config(struct extopt_delack *skel, int segs, int rtt_16th)
+{
+	skel->data_delack->delack_config.segs = segs;
+	skel->data_delack->delack_config.rtt_16th = rtt_16th;
+	memset(&skel->bss->delack_stats, 0, sizeof(skel->bss->delack_stats));
+}
+
+static struct extopt_delack *load(const char *name)
+{
+	struct extopt_delack *skel = extopt_delack__open();
+
+	if (!ASSERT_OK_PTR(skel, "open"))
+		return NULL;
+	net_rename(skel->maps.delack, "delack", name);
+	if (!ASSERT_OK(extopt_delack__load(skel), "load"))
+		goto destroy;
+	skel->links.delack = bpf_map__attach_struct_ops(skel->maps.delack);
+	if (ASSERT_OK_PTR(skel->links.delack, "register"))
+		return skel;
+destroy:
+	extopt_delack__destroy(skel);
+	return NULL;
+}
+
+/* A fixed receive buffer: one that grows has ACKs of its own. */
+static int fixed_buffer(void)
+{
+	return net_sysctl(NET_CLIENT, "tcp_rmem", "4096 131072 131072") ||
+	       net_sysctl(NET_SERVER, "tcp_rmem", "4096 131072 131072") ? -1 : 0;
+}
+
+/* Segments of equal size, the largest that the receiver gets to see; each of them is
+ * read before the next is sent.
+ */
+static int segments(int from, int to, int nr)
+{
+	const int one = 1;
+
+	ASSERT_OK(setsockopt(from, SOL_TCP, TCP_NODELAY, &one, sizeof(one)),
+		  "TCP_NODELAY");
+	while (nr-- > 0)
+		if (net_send(from, to, SEG_LEN))
+			return -1;
+	return 0;
+}
+
+static void check_per_ack(int asked, bool from_server)
+{
+	struct path_way *data = net_way(&net, from_server ? TO_CLIENT : TO_SERVER);
+	struct path_way *back = net_way(&net, from_server ? TO_SERVER : TO_CLIENT);
+	int from = from_server ? net.sfd : net.cfd;
+	int to = from_server ? net.cfd : net.sfd;
+	int segs, acks, got;
+
+	if (segments(from, to, WARM_UP))
+		return;
+	segs = data->data;
+	acks = back->acks;
+	if (segments(from, to, NR_SEGS))
+		return;
+	segs = data->data - segs;
+	acks = back->acks - acks;
+	ASSERT_EQ(net_int(to, TCP_DELACK_SEGS), asked ?: 2, "TCP_DELACK_SEGS");
+	ASSERT_EQ(net_int(from, TCP_DELACK_SEGS), 2, "of the sender");
+	if (!ASSERT_GE(segs, NR_SEGS, "segments") || !ASSERT_GE(acks, 1, "ACKs"))
+		return;
+
+	/* In hundredths. The timer makes it less in a guest that is slow; and each
+	 * of these segments ends a write, and if nothing is asked for has an ACK.
+	 */
+	got = 100 * segs / acks;
+	ASSERT_LE(got, (asked ?: 2) * 110, "segments to an ACK");
+	ASSERT_GE(got, asked > 2 ? asked * 65 : 90, "segments to an ACK");
+}
+
+static void test_segs(void)
+{
+	static const int asked[] = { 0, 1, 4, 16 };
+	int i;
+
+	if (fixed_buffer())
+		return;
+	for (i = 0; i < ARRAY_SIZE(asked); i++) {
+		config(client, asked[i], 0);
+		config(server, 0, 0);
+		if (net_pair(&net, "delack", "delack2"))
+			return;
+		ASSERT_EQ(net_way(&net, TO_SERVER)->with_syn, !!asked[i], "SYN");
+		ASSERT_EQ(net_way(&net, TO_CLIENT)->with_syn, 0, "SYN-ACK");
+		check_per_ack(asked[i], false);
+	}
+	for (i = 0; i < ARRAY_SIZE(asked); i++) {
+		config(client, 0, 0);
+		config(server, asked[i], 0);
+		if (net_pair(&net, "delack", "delack2"))
+			return;
+		ASSERT_EQ(net_way(&net, TO_CLIENT)->with_syn, !!asked[i],
+			  "SYN-ACK");
+		check_per_ack(asked[i], true);
+	}
+}
+
+static void test_change(void)
+{
+	struct path_way *way = net_way(&net, TO_SERVER);
+	int with;
+
+	if (fixed_buffer())
+		return;
+	config(client, 0, 0);
+	config(server, 0, 0);
+	server->data_delack->delack_config.max_segs = 8;
+	if (net_pair(&net, "delack", "delack2"))
+		return;
+	check_per_ack(0, false);
+	ASSERT_EQ(way->with_data, 0, "not asked for");
+
+	/* While there is traffic, and on data until it is acknowledged */
+	config(client, 4, 0);
+	check_per_ack(4, false);
+	with = way->with_data;
+	ASSERT_GE(with, 1, "asked for");
+	ASSERT_LE(with, way->data / 4, "for a time");
+
+	/* Up to what the receiver allows */
+	config(client, 200, 0);
+	if (!segments(net.cfd, net.sfd, 20))
+		ASSERT_EQ(net_int(net.sfd, TCP_DELACK_SEGS), 8, "limited");
+
+	/* Withdrawn */
+	config(client, 0, 0);
+	check_per_ack(0, false);
+	ASSERT_EQ(net_int(net.sfd, TCP_DELACK_MAX_US), 200000, "delay");
+	server->data_delack->delack_config.max_segs = 64;
+}
+
+/* Microseconds from the arrival of a short segment to its ACK, the receiver having
+ * nothing to say
+ */
+static int ack_delay(void)
+{
+	struct path_way *way = net_way(&net, TO_SERVER);
+	int i;
+
+	/* Whatever is still to come; after a pause of a retransmission timeout there
+	 * would be quick ACKs.
+	 */
+	usleep(130000);
+	way->data_ns = 0;
+	way->ack_delay = 0;
+	if (net_send(net.cfd, net.sfd, 100))
+		return -1;
+	for (i = 0; i < NET_TIMEOUT_MS && !*(volatile __u64 *)&way->ack_delay; i++)
+		usleep(1000);
+	return way->ack_delay / 1000;
+}
+
+static void check_delay(int rtt_ms, int part)
+{
+	int want = rtt_ms * 1000 * part / 16, set, got, i;
+
+	/* Until the receiver's estimate has followed */
+	for (i = 0; i < ROUNDS; i++) {
+		if (segments(net.cfd, net.sfd, 1))
+			return;
+	}
+	set = net_int(net.sfd, TCP_DELACK_MAX_US);
+	ASSERT_GE(set, want * 85 / 100, "set");
+	ASSERT_LE(set, want * 160 / 100, "set");
+	got = ack_delay();
+	ASSERT_GE(got, set - 2000, "delay");
+	ASSERT_LE(got, set + SLACK_US, "delay");
+}
+
+static void test_delay(void)
+{
+	/* Below the 40 ms that the kernel itself takes at the least */
+	config(client, 16, 8);
+	config(server, 0, 0);
+	if (fixed_buffer() || net_rtt(24) || net_pair(&net, "delack", "delack2"))
+		return;
+	check_delay(24, 8);
+	/* It follows the round-trip time, both ways ... */
+	if (net_rtt(60))
+		return;
+	check_delay(60, 8);
+	if (net_rtt(24))
+		return;
+	check_delay(24, 8);
+	/* ... and what is asked for */
+	config(client, 16, 14);
+	check_delay(24, 14);
+}
+
+void serial_test_extopt_delack(void)
+{
+	static const struct {
+		const char *name;
+		void (*test)(void);
+	} tests[] = {
+		{ "segs", test_segs },
+		{ "change", test_change },
+		{ "delay", test_delay },
+	};
+	char name[32];
+	int i, v6;
+
+	client = load("delack");
+	server = load("delack2");
+	if (!client || !server)
+		goto destroy;
+	for (i = 0; i < ARRAY_SIZE(tests); i++) {
+		for (v6 = 0; v6 < 2; v6++) {
+			snprintf(name, sizeof(name), "%s_v%d", tests[i].name,
+				 v6 ? 6 : 4);
+			if (!test__start_subtest(name) ||
+			    net_open(&net, v6 ? AF_INET6 : AF_INET))
+				continue;
+			net_watch(&net, KIND, EXID);
+			tests[i].test();
+			net_close(&net);
+		}
+	}
+destroy:
+	extopt_delack__destroy(client);
+	extopt_delack__destroy(server);
+}

@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: GPL-2.0
+
+/* The extopt_* programs over paths that strip, drop and copy back what they send, more
+ * than one of them on a connection, and on MPTCP sockets.
+ */
+
+#include "test_progs.h"
+#include "progs/extopt.h"
+#include "progs/extopt_path.h"
+#include "progs/extopt_look.h"
+#include "progs/extopt_uto.h"
+#include "progs/extopt_cc.h"
+#include "progs/extopt_iw.h"
+#include "progs/extopt_delack.h"
+#include "progs/extopt_toa.h"
+#include "extopt_path.skel.h"
+#include "extopt_look.skel.h"
+#include "extopt_uto.skel.h"
+#include "extopt_cc.skel.h"
+#include "extopt_iw.skel.h"
+#include "extopt_delack.skel.h"
+#include "extopt_toa.skel.h"
+#include "extopt_net.h"
+#include "extopt_all.h"
+
+#ifndef TCP_IS_MPTCP
+#define TCP_IS_MPTCP	43
+#endif
+
+#define CC		"reno"
+#define CC_DEFAULT	"cubic"
+#define UTO_S		9
+#define IW		5
+#define SEGS		7
+#define CLIENT_PORT	1234	/* of the proxy's client, 9.8.7.6 */
+
+enum { UTO = 1, CCTRL = 2, IWIN = 4, DELACK = 8, TOA = 16 };
+
+static struct extopt_net net;
+
+static const struct use {
+	int bit;
+	const char *name;
+	int kind, exid;
+	bool later;		/* on segments after the SYN, too */
+} uses[] = {
+	{ UTO, "uto", 28, 0, true },
+	{ CCTRL, "cc", 254, 0xeb02, false },
+	{ IWIN, "iw", 254, 0xeb03, false },
+	{ DELACK, "delack", 254, 0xeb04, true },
+	{ TOA, "toa4", 254, 0xeb05, true },
+};
+
+static void configure(void)
+{
+	skel.uto->data_uto->uto_config.adv = UTO_S;
+	skel.uto->data_uto->uto_config.lower = 1;
+	strcpy(skel.cc->data_cc->cc_wanted.s, CC);
+	skel.iw->data_iw->iw_config.want = IW;
+	skel.delack->data_delack->delack_config.segs = SEGS;
+}
+
+/* The client is to be trusted, the server is not. */
+static int trust(void)
+{
+	struct extopt_prefix p = { .len = 128 };
+
+	inet_pton(AF_INET6, "::ffff:10.79.0.1", &p.addr);
+	if (all_trust(&p))
+		return -1;
+	inet_pton(AF_INET6, "fd79::1", &p.addr);
+	return all_trust(&p);
+}
+
+static int tell_client(int fd)
+{
+	const struct toa_client tell = {
+		.addr = { { [10] = 0xff, 0xff, 9, 8, 7, 6 } },
+		.port = htons(CLIENT_PORT),
+		.family = AF_INET,
+	};
+
+	return ASSERT_OK(bpf_map_update_elem(bpf_map__fd(skel.toa->maps.toa_send),
+					     &fd, &tell, BPF_ANY), "toa_send") ?
+	       0 : -1;
+}
+
+/* net_pair(), with an address to tell the server */
+static int pair(const char *names)
+{
+	net_close_pair(&net);
+	memset(net.path->bss->ways, 0, sizeof(net.path->bss->ways));
+	net.lfd = net_listen(&net, names);
+	if (net.lfd < 0)
+		return -1;
+	net.cfd = net_socket(&net, false, names);
+	if (net.cfd < 0 || tell_client(net.cfd) ||
+	    net_connect(&net, net.cfd))
+		return -1;
+	net.sfd = net_accept(net.lfd);
+	return net.sfd < 0 ? -1 : 0;
+}
+
+/* What is as the client has asked; the rest is as always. */
+static int as_asked(const struct conn_state *st)
+{
+	int got = 0;
+
+	if (st->user_timeout == 1000 * UTO_S)
+		got |= UTO;
+	else
+		ASSERT_EQ(st->user_timeout, 0, "user timeout");
+	if (!strcmp(st->cc, CC))
+		got |= CCTRL;
+	else
+		ASSERT_STREQ(st->cc, CC_DEFAULT, "congestion control");
+	if (st->cwnd == IW)
+		got |= IWIN;
+	else if (st->cwnd != 1)	/* SYN-ACKs were lost */
+		ASSERT_EQ(st->cwnd, 10, "window");
+	if (st->delack_segs == SEGS)
+		got |= DELACK;
+	else
+		ASSERT_EQ(st->delack_segs, 2, "segments to an ACK");
+	if (st->client_family == AF_INET)
+		got |= TOA;
+	else
+		ASSERT_EQ(st->client_family, 0, "address");
+	return got;
+}
+
+static int effects(void)
+{
+	struct conn_state st = state_of(net.sfd);
+
+	return as_asked(&st);
+}
+
+static void test_path(int mode)
+{
+	const struct use *u;
+	long fallbacks;
+	int i, want;
+
+	for (i = 0; i < ARRAY_SIZE(uses); i++) {
+		u = &uses[i];
+		net_watch(&net, u->kind, u->exid);
+		net.path->bss->mode = mode;
+		fallbacks = net_counter(NET_CLIENT, "TCPExtOptFallback");
+		if (pair(u->name))
+			return;
+		ASSERT_EQ(net_way(&net, TO_SERVER)->with_syn, 1, "SYN");
+		/* Before the window grows */
+		want = effects() & IWIN;
+		if (net_send(net.cfd, net.sfd, 5000))
+			return;
+		want |= effects() & ~IWIN;
+		fallbacks = net_counter(NET_CLIENT, "TCPExtOptFallback") -
+			    fallbacks;
+		ASSERT_EQ(fallbacks, mode == PATH_DROP, "fallbacks");
+		switch (mode) {
+		case PATH_STRIP:
+			ASSERT_EQ(want, 0, u->name);
+			ASSERT_EQ(net_info(net.sfd, u->name).parsed, 0, u->name);
+			break;
+		case PATH_DROP:
+			/* Back once there is a connection */
+			ASSERT_EQ(want, u->later ? u->bit : 0, u->name);
+			break;
+		case PATH_ECHO:
+			ASSERT_GE(net_info(net.cfd, u->name).parsed, 1, u->name);
+			ASSERT_EQ(net_int(net.cfd, TCP_USER_TIMEOUT),
+				  u->bit == UTO ? 1000 * UTO_S : 0, "client");
+			/* fallthrough */
+		default:
+			ASSERT_EQ(want, u->bit, u->name);
+		}
+		ASSERT_EQ(net_info(net.cfd, u->name).state, TCP_EXTOPT_ST_ACTIVE,
+			  "state");
+		ASSERT_GE(net_info(net.cfd, u->name).written, 1, "written");
+		if (mode == PATH_PASS)
+			ASSERT_GE(net_info(net.sfd, u->name).parsed, 1, "parsed");
+		net_ping(&net);
+	}
+}
+
+static void test_pass(void)
+{
+	test_path(PATH_PASS);
+}
+
+static void test_strip(void)
+{
+	test_path(PATH_STRIP);
+}
+
+static void test_drop(void)
+{
+	test_path(PATH_DROP);
+}
+
+static void test_echo(void)
+{
+	test_path(PATH_ECHO);
+}
+
+/* As many as a SYN has room for, and more where later segments have it */
+static void test_many(void)
+{
+	static const struct {
+		const char *names;
+		int want;
+	} sets[] = {
+		{ "uto cc", UTO | CCTRL },
+		{ "uto iw delack", UTO | IWIN | DELACK },
+		{ "iw toa4", IWIN | TOA },
+		{ "cc uto delack toa4", CCTRL | UTO | DELACK | TOA },
+		{ "toa4 delack uto toa254 toa200", TOA | DELACK | UTO },
+		{ "uto iw delack toa4 toa6 toa254 toa200 cc",
+		  UTO | IWIN | DELACK | TOA },
+	};
+	int i, got;
+
+	for (i = 0; i < ARRAY_SIZE(sets); i++) {
+		if (pair(sets[i].names))
+			return;
+		got = effects() & IWIN;
+		if (net_send(net.cfd, net.sfd, 5000))
+			return;
+		got |= effects() & ~IWIN;
+		ASSERT_EQ(got, sets[i].want, sets[i].names);
+		net_ping(&net);
+	}
+}
+
+/* What the server's subflow is set to, in the form of a socket that can be asked */
+static int look_at_subflow(struct conn_state *st)
+{
+	struct extopt_look *look;
+	struct nstoken *token;
+	char buf[16];
+	int fd = -1;
+
+	memset(st, 0, sizeof(*st));
+	look = extopt_look__open_and_load();
+	if (!ASSERT_OK_PTR(look, "extopt_look"))
+		return -1;
+	look->bss->port = NET_PORT;
+	token = open_netns(NET_SERVER);
+	if (ASSERT_OK_PTR(token, "netns") &&
+	    ASSERT_OK(extopt_look__attach(look), "attach")) {
+		fd = bpf_iter_create(bpf_link__fd(look->links.look));
+		if (ASSERT_OK_FD(fd, "bpf_iter_create"))
+			while (read(fd, buf, sizeof(buf)) > 0)
+				;
+	}
+	close_netns(token);
+	if (fd >= 0)
+		close(fd);
+	ASSERT_EQ(look->bss->found, 1, "subflows");
+	ASSERT_EQ(look->bss->seen.is_mptcp, 1, "MPTCP");
+	st->user_timeout = look->bss->seen.user_timeout;
+	st->delack_segs = look->bss->seen.delack_segs;
+	st->cwnd = look->bss->seen.cwnd;
+	strcpy(st->cc, look->bss->seen.cc);
+	extopt_look__destroy(look);
+	return 0;
+}
+
+/* Each alone, for an MPTCP SYN has 16 bytes left. What is asked for is of the subflow,
+ * the address of the connection.
+ */
+static void test_mptcp(void)
+{
+	struct conn_state st;
+	const struct use *u;
+	int i;
+
+	net.proto = IPPROTO_MPTCP;
+	for (i = 0; i < ARRAY_SIZE(uses); i++) {
+		u = &uses[i];
+		net_watch(&net, u->kind, u->exid);
+		if (pair(u->name))
+			return;
+		ASSERT_EQ(net_int(net.cfd, TCP_IS_MPTCP), 1, "MPTCP");
+		ASSERT_EQ(net_int(net.sfd, TCP_IS_MPTCP), 1, "MPTCP");
+		ASSERT_EQ(net_way(&net, TO_SERVER)->with_syn, 1, u->name);
+		if (look_at_subflow(&st))
+			return;
+		st.client_family = client_family(net.sfd);
+		ASSERT_EQ(as_asked(&st), u->bit, u->name);
+		net_ping(&net);
+	}
+}
+
+void serial_test_extopt_together(void)
+{
+	static const struct {
+		const char *name;
+		void (*test)(void);
+	} tests[] = {
+		{ "pass", test_pass },
+		{ "strip", test_strip },
+		{ "drop", test_drop },
+		{ "echo", test_echo },
+		{ "many", test_many },
+		{ "mptcp", test_mptcp },
+	};
+	char name[32];
+	int i, v6;
+
+	if (all_open())
+		return;
+	configure();
+	if (trust() || all_allow_cc(CC))
+		goto close;
+	for (i = 0; i < ARRAY_SIZE(tests); i++) {
+		for (v6 = 0; v6 < 2; v6++) {
+			snprintf(name, sizeof(name), "%s_v%d", tests[i].name,
+				 v6 ? 6 : 4);
+			if (!test__start_subtest(name) ||
+			    net_open(&net, v6 ? AF_INET6 : AF_INET))
+				continue;
+			tests[i].test();
+			net_close(&net);
+		}
+	}
+close:
+	all_close();
+}

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: GPL-2.0
+
+/* U1: the TCP User Timeout option. When the path is cut, an end gives up after the
+ * time that the other has announced, and neither before nor after.
+ */
+
+#include "test_progs.h"
+#include "progs/extopt_path.h"
+#include "progs/extopt_uto.h"
+#include "extopt_path.skel.h"
+#include "extopt_uto.skel.h"
+#include "extopt_net.h"
+
+#define KIND		28
+/* What a user timeout may be late: a jiffy or two, and what it takes to notice it
+ * in a guest that shares its processors.
+ */
+#define SLACK_MS	900
+
+static struct extopt_net net;
+/* The two ends have programs of their own, of different names */
+static struct extopt_uto *client, *server;
+
+static void config(struct extopt_uto *skel, int adv, int lower, int upper)
+{
+	skel->data_uto->uto_config.adv = adv;
+	skel->data_uto->uto_config.lower = lower;
+	skel->data_uto->uto_config.upper = upper;
+	memset(&skel->bss->uto_stats, 0, sizeof(skel->bss->uto_stats));
+}
+
+static struct extopt_uto *load(const char *name)
+{
+	struct extopt_uto *skel = extopt_uto__open();
+
+	if (!ASSERT_OK_PTR(skel, "open"))
+		return NULL;
+	net_rename(skel->maps.uto, "uto", name);
+	if (!ASSERT_OK(extopt_uto__load(skel), "load"))
+		goto destroy;
+	skel->links.uto = bpf_map__attach_struct_ops(skel->maps.uto);
+	if (ASSERT_OK_PTR(skel->links.uto, "register"))
+		return skel;
+destroy:
+	extopt_uto__destroy(skel);
+	return NULL;
+}
+
+/* Milliseconds until data that nobody acknowledges is given up */
+static int give_up(int fd)
+{
+	struct pollfd pfd = { .fd = fd };
+	int err = 0, ms;
+	__u64 start;
+	socklen_t len = sizeof(err);
+
+	start = net_now_ms();
+	if (!ASSERT_EQ(send(fd, "lost", 4, 0), 4, "send") ||
+	    !ASSERT_EQ(poll(&pfd, 1, NET_TIMEOUT_MS), 1, "poll"))
+		return -1;
+	ms = net_now_ms() - start;
+	ASSERT_OK(getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len), "SO_ERROR");
+	ASSERT_EQ(err, ETIMEDOUT, "error");
+	return ms;
+}
+
+static void check_give_up(int fd, int seconds)
+{
+	int ms;
+
+	ASSERT_EQ(net_int(fd, TCP_USER_TIMEOUT), 1000 * seconds, "user timeout");
+	net.path->bss->mode = PATH_CUT;
+	ms = give_up(fd);
+	net.path->bss->mode = PATH_PASS;
+	ASSERT_GE(ms, 1000 * seconds - 20, "not before");
+	ASSERT_LE(ms, 1000 * seconds + SLACK_MS, "not after");
+}
+
+static void test_server(void)
+{
+	int s;
+
+	for (s = 1; s <= 3; s += 2) {
+		config(client, s, 1, 3600);
+		config(server, 0, 1, 3600);
+		if (net_pair(&net, "uto", "uto2") || net_ping(&net))
+			return;
+		ASSERT_EQ(net_way(&net, TO_SERVER)->with_syn, 1, "SYN");
+		ASSERT_EQ(net_way(&net, TO_CLIENT)->with_syn, 0, "SYN-ACK");
+		ASSERT_GE(net_way(&net, TO_SERVER)->with_ack, 1, "third ACK");
+		ASSERT_EQ(net_int(net.cfd, TCP_USER_TIMEOUT), 0, "client's own");
+		check_give_up(net.sfd, s);
+	}
+}
+
+static void test_client(void)
+{
+	int s;
+
+	for (s = 1; s <= 3; s += 2) {
+		config(client, 0, 1, 3600);
+		config(server, s, 1, 3600);
+		if (net_pair(&net, "uto", "uto2") || net_ping(&net))
+			return;
+		ASSERT_EQ(net_way(&net, TO_CLIENT)->with_syn, 1, "SYN-ACK");
+		ASSERT_EQ(net_int(net.sfd, TCP_USER_TIMEOUT), 0, "server's own");
+		check_give_up(net.cfd, s);
+	}
+}
+
+/* min(U_LIMIT, max(ADV_UTO, REMOTE_UTO, L_LIMIT)), at both ends of it */
+static void test_limits(void)
+{
+	static const struct {
+		int remote, adv, lower, upper, want;
+	} cases[] = {
+		{ 5, 0, 2, 60, 5 },
+		{ 1, 0, 2, 60, 2 },
+		{ 90, 0, 2, 60, 60 },
+		{ 5, 8, 2, 60, 8 },
+		{ 0x7fff, 0, 100, 100000, 0x7fff },
+		/* in minutes, rounded down */
+		{ 0x8000, 0, 100, 100000, 0x8000 / 60 * 60 },
+		{ 0x7fffffff, 0, 100, 2000000, 0x7fff * 60 },
+		{ 0x7fffffff, 0, 100, 3600, 3600 },
+	};
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		config(client, cases[i].remote, 100, 3600);
+		config(server, cases[i].adv, cases[i].lower, cases[i].upper);
+		if (net_pair(&net, "uto", "uto2") || net_ping(&net))
+			return;
+		ASSERT_EQ(net_int(net.sfd, TCP_USER_TIMEOUT),
+			  1000 * cases[i].want, "user timeout");
+		ASSERT_GE(server->bss->uto_stats.applied, 1, "applied");
+	}
+
+	/* And that it is so */
+	config(client, 1, 1, 3600);
+	config(server, 0, 3, 3600);
+	if (!net_pair(&net, "uto", "uto2"))
+		check_give_up(net.sfd, 3);
+	config(client, 100, 1, 3600);
+	config(server, 0, 1, 2);
+	if (!net_pair(&net, "uto", "uto2"))
+		check_give_up(net.sfd, 2);
+}
+
+/* On later segments, when what is announced has changed */
+static void test_later(void)
+{
+	struct path_way *way;
+	int i, acks;
+
+	config(client, 10, 1, 3600);
+	config(server, 0, 1, 3600);
+	if (net_pair(&net, "uto", "uto2"))
+		return;
+	way = net_way(&net, TO_SERVER);
+	/* The client has received more than it has sent: pure ACKs */
+	for (i = 0; i < 10; i++)
+		if (net_send(net.sfd, net.cfd, 50000))
+			return;
+	ASSERT_EQ(net_int(net.sfd, TCP_USER_TIMEOUT), 10000, "of the SYN");
+	ASSERT_GE(way->with_ack, 1, "again after the handshake");
+	ASSERT_LE(way->with_ack, 3, "but not for ever");
+	ASSERT_EQ(way->with_data, 0, "data");
+
+	acks = way->with_ack;
+	client->data_uto->uto_config.adv = 2;
+	for (i = 0; i < 10; i++)
+		if (net_send(net.sfd, net.cfd, 50000))
+			return;
+	ASSERT_EQ(way->with_ack, acks + 3, "the new one");
+	ASSERT_EQ(way->opt[3], 2, "the new one");
+	check_give_up(net.sfd, 2);
+}
+
+/* A SYN cookie forgets what was on the SYN, the third ACK says it again. */
+static void test_cookie(void)
+{
+	config(client, 2, 1, 3600);
+	config(server, 0, 1, 3600);
+	if (net_sysctl(NET_SERVER, "tcp_syncookies", "2") ||
+	    net_pair(&net, "uto", "uto2"))
+		return;
+	ASSERT_GE(net_counter(NET_SERVER, "SyncookiesRecv"), 1, "cookies");
+	check_give_up(net.sfd, 2);
+}
+
+/* An application that has set its own timeout keeps it. */
+static void test_fixed(void)
+{
+	const int own = 7000;
+
+	config(client, 2, 1, 3600);
+	config(server, 0, 1, 3600);
+	net.lfd = -1;
+	if (net_pair(&net, "uto", "uto2") || net_ping(&net))
+		return;
+	ASSERT_EQ(net_int(net.sfd, TCP_USER_TIMEOUT), 2000, "of the option");
+	ASSERT_OK(setsockopt(net.sfd, SOL_TCP, TCP_USER_TIMEOUT, &own,
+			     sizeof(own)), "TCP_USER_TIMEOUT");
+	client->data_uto->uto_config.adv = 3;
+	if (net_send(net.sfd, net.cfd, 100000))
+		return;
+	ASSERT_EQ(net_int(net.sfd, TCP_USER_TIMEOUT), own, "its own");
+	ASSERT_GE(server->bss->uto_stats.fixed, 1, "counted");
+}
+
+void serial_test_extopt_uto(void)
+{
+	static const struct {
+		const char *name;
+		void (*test)(void);
+	} tests[] = {
+		{ "server", test_server },
+		{ "client", test_client },
+		{ "limits", test_limits },
+		{ "later", test_later },
+		{ "cookie", test_cookie },
+		{ "fixed", test_fixed },
+	};
+	char name[32];
+	int i, v6;
+
+	client = load("uto");
+	server = load("uto2");
+	if (!client || !server)
+		goto destroy;
+	for (i = 0; i < ARRAY_SIZE(tests); i++) {
+		for (v6 = 0; v6 < 2; v6++) {
+			snprintf(name, sizeof(name), "%s_v%d", tests[i].name,
+				 v6 ? 6 : 4);
+			if (!test__start_subtest(name) ||
+			    net_open(&net, v6 ? AF_INET6 : AF_INET))
+				continue;
+			net_watch(&net, KIND, 0);
+			tests[i].test();
+			net_close(&net);
+		}
+	}
+destroy:
+	extopt_uto__destroy(client);
+	extopt_uto__destroy(server);
+}

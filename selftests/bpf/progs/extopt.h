@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the extopt_* programs share: constants that vmlinux.h does not have, and
+ * lists of trusted peers. Each program is complete but for this.
+ *
+ * Their options, all numbers in network byte order:
+ *
+ *  option  kind ExID    on                value
+ *  uto      28  -       SYN, SYN-ACK, ACK 1 bit unit (1: minutes), 15 bits user
+ *                                         timeout, not 0 (RFC 5482)
+ *  cc      254  0xeb02  SYN               1 to 12 characters: name of the
+ *                                         congestion control asked for
+ *  iw      254  0xeb03  SYN               4 bits 0, 12 bits initial window asked
+ *                                         for, in segments, not 0
+ *  delack  254  0xeb04  SYN, SYN-ACK,     8 bits segments to an ACK, 3 bits 0,
+ *                       data              5 bits longest delay in 1/16 RTT, at
+ *                                         most 16; 0: the receiver's own
+ *  toa4    254  0xeb05  SYN, ACK          16 bits port, 32 bits IPv4 address of
+ *                                         the client
+ *  toa6    254  0xeb06  ACK, data         16 bits port, 128 bits IPv6 address
+ *  toa254  254  -       read only         as toa4 or toa6, without ExID
+ *  toa200  200  -       read only         as toa4 or toa6
+ */
+#ifndef __EXTOPT_H
+#define __EXTOPT_H
+
+#define SOL_TCP			6
+#define TCP_CONGESTION		13
+#define TCP_USER_TIMEOUT	18
+#define TCP_DELACK_SEGS		48
+#define TCP_BPF_IW		1001
+#define TCP_BPF_DELACK_MAX	1003
+
+#define EXTOPT_AF_INET		2
+#define EXTOPT_AF_INET6		10
+
+/* IPv4 addresses are v4-mapped, ::ffff:a.b.c.d; so are their prefixes, 96 bits
+ * longer.
+ */
+struct extopt_addr {
+	__u8 b[16];
+};
+
+struct extopt_prefix {
+	__u32 len;
+	struct extopt_addr addr;
+};
+
+#ifdef __VMLINUX_H__
+
+#include <bpf/bpf_endian.h>
+
+#define COUNT(what)	__sync_fetch_and_add(&(what), 1)
+
+#define EXTOPT_PREFIXES(map_name)				\
+	struct {						\
+		__uint(type, BPF_MAP_TYPE_LPM_TRIE);		\
+		__type(key, struct extopt_prefix);		\
+		__type(value, __u8);				\
+		__uint(max_entries, 1024);			\
+		__uint(map_flags, BPF_F_NO_PREALLOC);		\
+	} map_name SEC(".maps")
+
+/* The peer's address as a key to look up */
+static __always_inline void extopt_peer(const struct sock *sk,
+					struct extopt_prefix *key)
+{
+	__u32 *w = (__u32 *)&key->addr;
+
+	key->len = 128;
+	if (sk->__sk_common.skc_family == EXTOPT_AF_INET6) {
+		w[0] = sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32[0];
+		w[1] = sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32[1];
+		w[2] = sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32[2];
+		w[3] = sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32[3];
+	} else {
+		w[0] = 0;
+		w[1] = 0;
+		w[2] = bpf_htonl(0xffff);
+		w[3] = sk->__sk_common.skc_daddr;
+	}
+}
+
+#endif
+#endif

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef __EXTOPT_IW_H
+#define __EXTOPT_IW_H
+
+struct iw_config {		/* segments */
+	__u32 want;		/* what to ask for; 0: nothing */
+	__u32 max;		/* what to grant at most */
+};
+
+struct iw_stats {
+	__u64 applied;
+	__u64 limited;		/* of these, to max */
+	__u64 ignored;		/* wrong length, 0, reserved bits */
+	__u64 untrusted;
+	__u64 failed;		/* too late, data was sent */
+};
+
+#endif

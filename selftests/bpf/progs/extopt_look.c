@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What the sockets that a port has are set to, subflows too, which have no file
+ * descriptor to ask.
+ */
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include "extopt_look.h"
+
+#define TCP_ESTABLISHED	1
+
+char _license[] SEC("license") = "GPL";
+
+__u16 port;			/* local */
+int found;
+struct extopt_sock seen;	/* the last of them */
+
+SEC("iter/tcp")
+int look(struct bpf_iter__tcp *ctx)
+{
+	struct sock_common *skc = ctx->sk_common;
+	struct tcp_sock *tp;
+
+	if (!skc || skc->skc_state != TCP_ESTABLISHED || skc->skc_num != port)
+		return 0;
+	tp = bpf_skc_to_tcp_sock(skc);
+	if (!tp)
+		return 0;
+	found++;
+	seen.user_timeout = tp->inet_conn.icsk_user_timeout;
+	seen.delack_segs = tp->delack_segs + 1;
+	seen.cwnd = tp->snd_cwnd;
+	seen.is_mptcp = tp->is_mptcp;
+	bpf_probe_read_kernel_str(seen.cc, sizeof(seen.cc),
+				  tp->inet_conn.icsk_ca_ops->name);
+	return 0;
+}

@@ -1,0 +1,93 @@
+"""tools/wireshark/tcp_extopt.lua: on a capture of all the extopt_* programs in a guest, and on
+options made by hand."""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LUA = ROOT / "tools" / "wireshark" / "tcp_extopt.lua"
+CAPTURE = Path(__file__).parent / "captures" / "extopt.pcap"
+SYN, SYNACK, ACK, PUSH = 0x02, 0x12, 0x10, 0x18
+
+
+def tshark(capture: Path, *fields: str, show: str = "extopt") -> list[list[str]]:
+    """The fields of each segment with an option, as text."""
+    chosen = [arg for field in fields for arg in ("-e", field)]
+    done = subprocess.run(
+        ["tshark", "-X", f"lua_script:{LUA}", "-r", capture, "-Y", show, "-T", "fields", *chosen],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "Lua" not in done.stderr, done.stderr
+    return [line.split("\t") for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("port", "fields", "expected"),
+    [
+        (7001, ["uto.seconds"], [[SYN, "300"], [SYNACK, "300"], *[[ACK, "300"]] * 4]),
+        (7002, ["delack.segments", "delack.rtt_16th", "iw.segments"], [[SYN, "8", "4", "25"]]),
+        (7003, ["name", "cc.name", "uto.seconds"], [[SYN, "cc,uto", "bbr", "300"]]),
+        (7004, ["toa.ipv4", "toa.port"], [[SYN, "192.0.2.7", "4660"], [ACK, "192.0.2.7", "4660"]]),
+        (7005, ["toa.ipv6", "exid"], [[f, "2001:db8::7", "0xeb06"] for f in (ACK, PUSH)]),
+    ],
+)
+def test_what_the_programs_send_can_be_looked_at(
+    port: int, fields: list[str], expected: list[list[object]]
+) -> None:
+    names = [f"extopt.{field}" for field in fields]
+    rows = tshark(CAPTURE, "tcp.flags", *names, show=f"extopt && tcp.port == {port}")
+    got = [[int(row[0], 16), *row[1:]] for row in rows]
+    assert got[: len(expected)] == expected
+    assert not tshark(CAPTURE, "frame.number", show="extopt.bad")
+
+
+def write_capture(path: Path, options: bytes) -> None:
+    """One SYN over IPv4 without checksums, in a capture of raw IP."""
+    assert len(options) % 4 == 0
+    tcp = struct.pack("!HHIIBBHHH", 1, 2, 0, 0, (20 + len(options)) << 2, SYN, 9, 0, 0) + options
+    packet = struct.pack("!BBHHHBBHII", 0x45, 0, 20 + len(tcp), 0, 0, 64, 6, 0, 1, 2) + tcp
+    head = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 101)
+    path.write_bytes(head + struct.pack("<IIII", 0, 0, len(packet), len(packet)) + packet)
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "bad"),
+    [
+        ("1c 04 00 09", "uto", False),
+        ("1c 04 80 02", "uto", False),
+        ("1c 04 00 00", "uto", True),
+        ("1c 03 09 01", "uto", True),
+        ("1c 02 01 01", "uto", True),
+        ("fe 08 eb 02 72 65 6e 6f", "cc", False),
+        ("fe 08 eb 02 72 00 6e 6f", "cc", True),
+        ("fe 04 eb 02", "cc", True),
+        ("fe 06 eb 03 0f ff 01 01", "iw", False),
+        ("fe 06 eb 03 10 05 01 01", "iw", True),
+        ("fe 06 eb 04 08 10 01 01", "delack", False),
+        ("fe 06 eb 04 08 11 01 01", "delack", True),
+        ("c8 08 12 34 c0 00 02 07", "toa200", False),
+        ("fe 08 12 34 c0 00 02 07", "toa254", False),
+        ("fe 08 00 00 c0 00 02 07", "toa254", True),
+        ("fe 02 01 01", "toa254", True),
+    ],
+)
+def test_a_value_that_is_none_is_marked(tmp_path: Path, options: str, name: str, bad: bool) -> None:
+    capture = tmp_path / "one.pcap"
+    write_capture(capture, bytes.fromhex(options))
+    assert tshark(capture, "extopt.name") == [[name]]
+    assert bool(tshark(capture, "extopt.name", show="extopt.bad")) == bad
+
+
+def test_minutes_and_an_option_cut_short(tmp_path: Path) -> None:
+    capture = tmp_path / "one.pcap"
+    write_capture(capture, bytes.fromhex("1c 04 80 02"))
+    assert tshark(capture, "extopt.uto.seconds") == [["120"]]
+    write_capture(capture, bytes.fromhex("01 01 1c 04"))
+    assert tshark(capture, "extopt.name") == []
