@@ -171,6 +171,7 @@ static void note(const struct seg *s)
 	} else if (s->payload) {
 		way->data += s->nr;
 		way->with_data += s->at ? s->nr : 0;
+		way->unacked += s->nr;
 		if (!way->data_ns)
 			way->data_ns = way->last_ns;
 	} else if (!(s->flags & TCP_FIN)) {
@@ -244,6 +245,9 @@ static int sent(struct __sk_buff *skb, bool from_server)
 		back->data_ns = 0;
 		if (delay > back->ack_delay)
 			back->ack_delay = delay;
+		if (delay < PATH_PROMPT_NS && back->unacked < PATH_ACKS_FOR)
+			back->acks_for[back->unacked & (PATH_ACKS_FOR - 1)]++;
+		back->unacked = 0;
 	}
 	return TC_ACT_OK;
 }

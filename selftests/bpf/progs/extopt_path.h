@@ -16,6 +16,8 @@ enum {
 enum { TO_SERVER, TO_CLIENT, NR_WAYS };
 
 #define PATH_OPT_MAX	40
+#define PATH_ACKS_FOR	32
+#define PATH_PROMPT_NS	30000000	/* a delayed ACK takes longer */
 
 /* What it has seen of a connection, after what was done to it */
 struct path_way {
@@ -34,6 +36,8 @@ struct path_way {
 	__u64 last_ns;		/* arrival of the last segment */
 	__u64 data_ns;		/* of the first data that has no ACK yet, 0: none */
 	__u64 ack_delay;	/* from that to the ACK, the longest, nanoseconds */
+	__u32 unacked;		/* data segments since the last ACK */
+	__u32 acks_for[PATH_ACKS_FOR]; /* by data segments: ACKs, but of timers */
 };
 
 #endif
