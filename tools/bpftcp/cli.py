@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from bpftcp import bench, boot, kconfig, proc, report, selftests
+from bpftcp import bench, boot, guest_option, kconfig, proc, report, selftests
 from bpftcp.errors import ExitCode, KbuildError, UsageError
 from bpftcp.layout import PATCHED, UNPATCHED, find_root, locked, make_layout
 from bpftcp.pipeline import Pipeline, Request
@@ -119,6 +119,13 @@ def _kbuild_parser() -> argparse.ArgumentParser:
         one.set_defaults(command=command)
         if name == "boot":
             one.add_argument("argv", nargs="*", metavar="COMMAND", help="after --")
+            one.add_argument(
+                "--option",
+                type=Path,
+                metavar="FILE.c",
+                help="register this option first and select it for all new sockets; "
+                "without COMMAND, show a connection that has it",
+            )
     one = commands.add_parser("bench", help="instruction counts, unpatched against patched")
     _common(one)
     one.add_argument("--boots", type=int, default=3, metavar="N", help="of each kernel (3)")
@@ -171,6 +178,12 @@ def _build(pipeline: Pipeline, _args: argparse.Namespace) -> ExitCode:
 def _boot(pipeline: Pipeline, args: argparse.Namespace) -> ExitCode:
     kernel = pipeline.build()
     guest = pipeline.guest(kernel, "boot")
+    if args.option:
+        program, bpftool = pipeline.build_program(kernel, args.option)
+        argv = ["python3", guest_option.__file__, str(bpftool), str(program)]
+        if args.argv:
+            argv.append(args.argv[0] if len(args.argv) == 1 else shlex.join(args.argv))
+        args.argv = argv
     if not args.argv:
         status = boot.interactive(guest)
         return ExitCode.PASSED if status == 0 else ExitCode.FAILED

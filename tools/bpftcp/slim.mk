@@ -114,6 +114,10 @@ endef
 $(OUT)/%.bpf.o: $$(call pick,progs/$$*.c) $(OUT)/vmlinux.h $(LIBBPF) | $(BPFTOOL)
 	$(bpf_object)
 
+# One program of anybody's: PROGRAM=FILE.c, the object is named after it.
+$(OUT)/programs/%.bpf.o: $(PROGRAM) $(OUT)/vmlinux.h $(LIBBPF) FORCE | $(BPFTOOL)
+	$(bpf_object)
+
 $(OUT)/bench/%.bpf.o: $(OURS)/bench/%.bpf.c $(OUT)/vmlinux.h $(LIBBPF) | $(BPFTOOL)
 	$(bpf_object)
 

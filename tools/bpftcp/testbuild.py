@@ -163,6 +163,37 @@ def build_tests(
     return result
 
 
+def build_program(
+    program: Path, tree: Path, vmlinux: Path, selftests: Path, out: Path, host: Path
+) -> tuple[Path, Path]:
+    """Build one BPF program, a C file, for this kernel; returns the object and bpftool.
+
+    Raises UsageError where there is no such file, BuildError with the first error.
+    """
+    if not program.is_file() or program.suffix != ".c":
+        raise UsageError(f"{program}: not a C file")
+    made = out / "programs" / f"{program.stem}.bpf.o"
+    log = out / "programs.log"
+    log.unlink(missing_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
+    argv = [
+        "make", "-f", str(MAKEFILE), f"TREE={tree}", f"VMLINUX={vmlinux}",
+        f"OURS={selftests / 'bpf'}", f"OUT={out}", f"HOST={host}",
+        f"PROGRAM={program.resolve()}", str(made), str(host / "bpftool/bpftool"),
+    ]  # fmt: skip
+    with stage(f"build {program.name}"):
+        status = proc.stream(argv, lambda _line: None, log=log)
+    if status != 0:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        raise BuildError(
+            f"{program.name} does not build",
+            repeat=shlex.join(argv),
+            log=log,
+            excerpt=first_error(lines),
+        )
+    return made, host / "bpftool/bpftool"
+
+
 def _digest(selftests: Path, inputs: str) -> str:
     clang = proc.run(["clang-19", "--version"]).require(MissingError, "clang-19 does not run")
     digest = hashlib.sha256(inputs.encode() + clang.encode() + MAKEFILE.read_bytes())
