@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from bpftcp import bench, boot, guest_option, kconfig, proc, report, selftests
+from bpftcp import bench, boot, figures, guest_option, kconfig, proc, report, selftests
 from bpftcp.errors import ExitCode, KbuildError, UsageError
 from bpftcp.layout import PATCHED, UNPATCHED, find_root, locked, make_layout
 from bpftcp.pipeline import Pipeline, Request
@@ -139,6 +139,10 @@ def _kbuild_parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--json", type=Path, metavar="FILE", help="the numbers as JSON")
     one.set_defaults(command=_bench, profile="bench")
+    one = commands.add_parser("figures", help="a plot for each use case, from a run in a guest")
+    _common(one)
+    one.add_argument("-o", dest="output", type=Path, metavar="DIR", help="(build/figures)")
+    one.set_defaults(command=_figures)
     return parser
 
 
@@ -215,6 +219,15 @@ def _bench(pipeline: Pipeline, args: argparse.Namespace) -> ExitCode:
         subjects.append(bench.Subject(name, kernel, tests, guest))
     columns = bench.measure(subjects, setups=setups, boots=args.boots, rows=args.rows)
     return report.print_bench(columns, subjects, pipeline.base.name, args.json)
+
+
+def _figures(pipeline: Pipeline, args: argparse.Namespace) -> ExitCode:
+    kernel = pipeline.build()
+    rows = figures.measure(pipeline.build_tests(kernel), pipeline.guest(kernel, "figures"))
+    facts: dict[str, object] = {"base": pipeline.base.name, "kernel": kernel.build.version}
+    for path in figures.write(rows, args.output or pipeline.layout.work / "figures", facts):
+        say(str(path))
+    return ExitCode.PASSED
 
 
 def _run_selftests(pipeline: Pipeline, args: argparse.Namespace) -> ExitCode:

@@ -117,3 +117,9 @@ class BenchError(KbuildError):
     """A benchmark run is not usable."""
 
     stage = "bench"
+
+
+class FiguresError(KbuildError):
+    """A run gave no numbers that can be drawn."""
+
+    stage = "figures"

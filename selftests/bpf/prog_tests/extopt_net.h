@@ -293,6 +293,24 @@ static inline int net_int(int fd, int opt)
 	return val;
 }
 
+/* Milliseconds until data that nobody acknowledges is given up */
+static inline int net_give_up(int fd)
+{
+	struct pollfd pfd = { .fd = fd };
+	int err = 0, ms;
+	__u64 start;
+	socklen_t len = sizeof(err);
+
+	start = net_now_ms();
+	if (!ASSERT_EQ(send(fd, "lost", 4, 0), 4, "send") ||
+	    !ASSERT_EQ(poll(&pfd, 1, NET_TIMEOUT_MS), 1, "poll"))
+		return -1;
+	ms = net_now_ms() - start;
+	ASSERT_OK(getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len), "SO_ERROR");
+	ASSERT_EQ(err, ETIMEDOUT, "error");
+	return ms;
+}
+
 /* What getsockopt(TCP_EXTOPT) says of one option; state 0 if it is not there */
 static inline struct tcp_extopt_info net_info(int fd, const char *name)
 {

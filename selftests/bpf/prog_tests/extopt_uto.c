@@ -46,31 +46,13 @@ destroy:
 	return NULL;
 }
 
-/* Milliseconds until data that nobody acknowledges is given up */
-static int give_up(int fd)
-{
-	struct pollfd pfd = { .fd = fd };
-	int err = 0, ms;
-	__u64 start;
-	socklen_t len = sizeof(err);
-
-	start = net_now_ms();
-	if (!ASSERT_EQ(send(fd, "lost", 4, 0), 4, "send") ||
-	    !ASSERT_EQ(poll(&pfd, 1, NET_TIMEOUT_MS), 1, "poll"))
-		return -1;
-	ms = net_now_ms() - start;
-	ASSERT_OK(getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len), "SO_ERROR");
-	ASSERT_EQ(err, ETIMEDOUT, "error");
-	return ms;
-}
-
 static void check_give_up(int fd, int seconds)
 {
 	int ms;
 
 	ASSERT_EQ(net_int(fd, TCP_USER_TIMEOUT), 1000 * seconds, "user timeout");
 	net.path->bss->mode = PATH_CUT;
-	ms = give_up(fd);
+	ms = net_give_up(fd);
 	net.path->bss->mode = PATH_PASS;
 	ASSERT_GE(ms, 1000 * seconds - 20, "not before");
 	ASSERT_LE(ms, 1000 * seconds + SLACK_MS, "not after");
