@@ -200,6 +200,19 @@ static int ack_delay(void)
 	return way->ack_delay / 1000;
 }
 
+/* The shortest of some: a timer is never early, and late if the guest has to wait. */
+static int least_delay(void)
+{
+	int i, us, least = INT_MAX;
+
+	for (i = 0; i < 5; i++) {
+		us = ack_delay();
+		if (us < least)
+			least = us;
+	}
+	return least;
+}
+
 static void check_delay(int rtt_ms, int part)
 {
 	int want = rtt_ms * 1000 * part / 16, set, got, i;
@@ -212,7 +225,7 @@ static void check_delay(int rtt_ms, int part)
 	set = net_int(net.sfd, TCP_DELACK_MAX_US);
 	ASSERT_GE(set, want * 85 / 100, "set");
 	ASSERT_LE(set, want * 160 / 100, "set");
-	got = ack_delay();
+	got = least_delay();
 	ASSERT_GE(got, set - 2000, "delay");
 	ASSERT_LE(got, set + SLACK_US, "delay");
 }
