@@ -71,7 +71,9 @@ def measure(tests: TestBuild, guest: Guest) -> dict[str, list[Row]]:
     """Run the test that prints the numbers, with all points. Raises FiguresError, BootError."""
     script = "mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf; cd /dev/shm; "
     script += "export PATH=/usr/sbin:/sbin:$PATH EXTOPT_FIGURES=1; "
-    script += f"{shlex.quote(str(tests.test_progs))} -t {TEST} -v"
+    # What the harness says beside, it says in the middle of lines.
+    script += f"{shlex.quote(str(tests.test_progs))} -t {TEST} -v 2>err; "
+    script += "status=$?; cat err; exit $status"
     lines: list[str] = []
     with stage("figures") as progress:
 
