@@ -119,7 +119,10 @@ static void load_opt(const struct seg *s, __u8 *opt)
 {
 	__u32 len = s->len;
 
-	if (len < 1 || len > PATH_OPT_MAX)
+	if (!len)
+		return;
+	barrier_var(len);	/* two comparisons, which the verifier of 6.12 follows */
+	if (len > PATH_OPT_MAX)
 		return;
 	__builtin_memset(opt, 0, PATH_OPT_MAX);
 	bpf_skb_load_bytes(s->skb, s->at, opt, len);
@@ -130,7 +133,10 @@ static void store_opt(const struct seg *s, const __u8 *opt)
 {
 	__u32 len = s->len;
 
-	if (len >= 1 && len <= PATH_OPT_MAX)
+	if (!len)
+		return;
+	barrier_var(len);
+	if (len <= PATH_OPT_MAX)
 		bpf_skb_store_bytes(s->skb, s->at, opt, len, 0);
 }
 
