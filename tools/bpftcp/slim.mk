@@ -18,6 +18,9 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 CLANG ?= clang-19
 LLVM_STRIP ?= llvm-strip-19
 CC := $(if $(shell command -v ccache),ccache )gcc
+# It would make the names in the .d files relative to it: nothing would be rebuilt
+# when a header changes.
+unexport CCACHE_BASEDIR
 
 SELF := $(TREE)/tools/testing/selftests/bpf
 TOOLS := $(TREE)/tools

@@ -149,7 +149,7 @@ def build_tests(
                 done += 1
                 progress.update(done, None, match[1].rpartition("/")[2])
 
-        env = {"CCACHE_NOHASHDIR": "1", "CCACHE_BASEDIR": str(out.parent.parent)}
+        env = {"CCACHE_NOHASHDIR": "1"}
         status = proc.stream(argv, follow, log=log, env=env)
     if status != 0:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
