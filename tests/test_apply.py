@@ -305,6 +305,18 @@ def test_override_takes_the_place_on_its_base(two: FakeKernel) -> None:
     assert not load_series(two.patches, "7.3").patches[0].overridden
 
 
+def test_topic_for_some_bases(two: FakeKernel) -> None:
+    order = two.patches / "series"
+    order.write_text(order.read_text().replace("[tcp-extopt]", "[tcp-extopt] 7.3 7.2"))
+    assert load_series(two.patches, "7.2").patches == load_series(two.patches, "7.3").patches != ()
+    assert load_series(two.patches, "6.12").patches == ()
+    with pytest.raises(UsageError, match=r"topic 'tcp-extopt' is not for 6\.12"):
+        load_series(two.patches, "6.12", "tcp-extopt")
+    (two.patches / "tcp-extopt/0003-stray.patch").write_text("From x\nSubject: stray\n\n")
+    with pytest.raises(SeriesError, match="not named"):
+        load_series(two.patches, "6.12")
+
+
 def interrupt_at(two: FakeKernel, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
     original = apply._apply_one
 

@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: GPL-2.0
+/* MPTCP path managers in BPF, by effect: which subflows there are at both ends, and
+ * which link the bytes take.
+ */
+#include <net/if.h>
+#include <poll.h>
+#include <test_progs.h>
+#include "network_helpers.h"
+#include "mptcp_pm_net.h"
+#include "progs/mptcp_pm_delayed.h"
+#include "progs/mptcp_pm_recreate.h"
+#include "progs/mptcp_pm_refuse.h"
+#include "mptcp_pm_delayed.skel.h"
+#include "mptcp_pm_fullmesh.skel.h"
+#include "mptcp_pm_ndiffports.skel.h"
+#include "mptcp_pm_recreate.skel.h"
+#include "mptcp_pm_refuse.skel.h"
+
+static struct mptcp_pm_ndiffports *ndiffports;
+static struct mptcp_pm_fullmesh *fullmesh;
+static struct mptcp_pm_delayed *delayed;
+static struct mptcp_pm_recreate *recreate;
+static struct mptcp_pm_refuse *refuse;
+static struct pm_net net;
+
+static void set_ndiffports(__u32 nr)
+{
+	__u32 key = 0;
+
+	ASSERT_OK(bpf_map__update_elem(ndiffports->maps.ndiffports_nr, &key,
+				       sizeof(key), &nr, sizeof(nr), 0), "nr");
+}
+
+/* N subflows, between the same addresses and to the same port */
+static void test_ndiffports(void)
+{
+	struct pm_subflows subflows;
+	__u32 n;
+	int i;
+
+	for (n = 1; n <= 5; n += 2) {
+		set_ndiffports(n);
+		if (pm_pair(&net, "ndiffports", NULL) ||
+		    !pm_wait_subflows(net.cfd, n) || !pm_wait_subflows(net.sfd, n))
+			return;
+		pm_get_subflows(net.cfd, &subflows);
+		for (i = 1; i < subflows.nr; i++) {
+			ASSERT_TRUE(pm_same_addr(&subflows.local[i],
+						 &subflows.local[0]), "local");
+			ASSERT_TRUE(pm_same_addr(&subflows.remote[i],
+						 &subflows.remote[0]), "remote");
+			ASSERT_EQ(pm_port(&subflows.remote[i]), PM_PORT, "remote port");
+			ASSERT_NEQ(pm_port(&subflows.local[i]),
+				   pm_port(&subflows.local[0]), "local port");
+		}
+		pm_transfer(&net, 100000, NULL);
+	}
+}
+
+/* As many as the namespace allows */
+static void test_limit(void)
+{
+	set_ndiffports(6);
+	if (pm_limits(PM_CLIENT, 3, 0) || pm_pair(&net, "ndiffports", NULL) ||
+	    !pm_wait_subflows(net.cfd, 4))
+		goto out;
+	pm_transfer(&net, 100000, NULL);
+	ASSERT_EQ(pm_subflows(net.cfd), 4, "client's");
+	ASSERT_EQ(pm_subflows(net.sfd), 4, "server's");
+
+	/* The server's limit: the others are reset. */
+	pm_limits(PM_CLIENT, 8, 0);
+	pm_limits(PM_SERVER, 2, 0);
+	if (pm_pair(&net, "ndiffports", NULL) || !pm_wait_subflows(net.sfd, 3))
+		goto out;
+	pm_wait_subflows(net.cfd, 3);
+	pm_transfer(&net, 100000, NULL);
+	ASSERT_EQ(pm_subflows(net.sfd), 3, "server's");
+out:
+	pm_limits(PM_CLIENT, 8, 8);
+	pm_limits(PM_SERVER, 8, 8);
+}
+
+static bool has_pair(int fd, const char *local, const char *remote)
+{
+	return pm_find(fd, local, remote) >= 0;
+}
+
+static void test_fullmesh(void)
+{
+	int i, j;
+
+	/* Each of ours to the server's first ... */
+	if (pm_pair(&net, "fullmesh", NULL) ||
+	    !pm_wait_subflows(net.cfd, PM_LINKS) ||
+	    !pm_wait_subflows(net.sfd, PM_LINKS))
+		return;
+	for (i = 0; i < PM_LINKS; i++)
+		ASSERT_TRUE(has_pair(net.cfd, pm_addr(net.family, i, false),
+				     pm_addr(net.family, 0, true)), "mesh");
+
+	/* ... and to what it announces, one after the other. */
+	for (j = 1; j < 3; j++)
+		SYS(out, "ip -n " PM_SERVER " mptcp endpoint add %s signal",
+		    pm_addr(net.family, j, true));
+	if (!pm_wait_subflows(net.cfd, 3 * PM_LINKS))
+		goto out;
+	for (i = 0; i < PM_LINKS; i++)
+		for (j = 0; j < 3; j++)
+			ASSERT_TRUE(has_pair(net.cfd, pm_addr(net.family, i, false),
+					     pm_addr(net.family, j, true)), "mesh");
+	pm_transfer(&net, 300000, NULL);
+
+	/* Removed: its subflows go, and do not come back. */
+	SYS(out, "ip -n " PM_SERVER " mptcp endpoint flush");
+	pm_wait_subflows(net.cfd, PM_LINKS);
+	pm_transfer(&net, 100000, NULL);
+	ASSERT_EQ(pm_subflows(net.cfd), PM_LINKS, "subflows");
+out:
+	SYS_NOFAIL("ip -n " PM_SERVER " mptcp endpoint flush");
+}
+
+static void link_down(void)
+{
+	SYS_NOFAIL("ip -n " PM_SERVER " link set s0 down");
+}
+
+/* The carrier of the link of the first subflow goes during a transfer: the subflow
+ * is closed, what it had is sent on the others. Back, it is added again.
+ */
+static void test_carrier(void)
+{
+	__u64 before;
+
+	if (pm_pair(&net, "fullmesh", NULL) ||
+	    !pm_wait_subflows(net.cfd, PM_LINKS))
+		return;
+	pm_transfer(&net, 4 << 20, link_down);
+	if (!pm_wait_subflows(net.cfd, PM_LINKS - 1))
+		goto out;
+	ASSERT_FALSE(has_pair(net.cfd, pm_addr(net.family, 0, false),
+			      pm_addr(net.family, 0, true)), "its subflow");
+	before = pm_link_bytes(1) + pm_link_bytes(2);
+	pm_transfer(&net, 1 << 20, NULL);
+	ASSERT_GE(pm_link_bytes(1) + pm_link_bytes(2) - before, 1 << 20,
+		  "bytes of the other links");
+out:
+	pm_restore(&net);
+	if (net.cfd >= 0)
+		pm_wait_subflows(net.cfd, PM_LINKS);
+}
+
+static void addr_gone(void)
+{
+	SYS_NOFAIL("ip -n " PM_CLIENT " addr del %s/%d dev c1",
+		   pm_addr(net.family, 1, false), net.family == AF_INET ? 24 : 64);
+}
+
+/* An address is removed during a transfer, and comes again */
+static void test_address(void)
+{
+	const char *addr = pm_addr(net.family, 1, false);
+	struct pm_net other = net;
+
+	if (pm_pair(&net, "fullmesh", NULL) ||
+	    !pm_wait_subflows(net.cfd, PM_LINKS))
+		return;
+	other.lfd = -1;
+	/* A session that does nothing gets them too. */
+	if (pm_more(&net, &other, "fullmesh") ||
+	    !pm_wait_subflows(other.cfd, PM_LINKS))
+		goto out;
+	pm_transfer(&net, 4 << 20, addr_gone);
+	pm_wait_subflows(net.cfd, PM_LINKS - 1);
+	pm_wait_subflows(net.sfd, PM_LINKS - 1);
+	pm_wait_subflows(other.cfd, PM_LINKS - 1);
+	ASSERT_FALSE(has_pair(net.cfd, addr, pm_addr(net.family, 0, true)), "gone");
+	/* with duplicate address detection */
+	SYS(out, "ip -n " PM_CLIENT " addr add %s/%d dev c1", addr,
+	    net.family == AF_INET ? 24 : 64);
+	pm_routes(1);
+	if (!pm_wait_subflows(net.cfd, PM_LINKS) ||
+	    !pm_wait_subflows(other.cfd, PM_LINKS))
+		goto out;
+	ASSERT_TRUE(has_pair(net.cfd, addr, pm_addr(net.family, 0, true)), "back");
+	ASSERT_TRUE(has_pair(other.cfd, addr, pm_addr(net.family, 0, true)), "back");
+	pm_transfer(&net, 1 << 20, NULL);
+	pm_transfer(&other, 100000, NULL);
+out:
+	pm_restore(&net);
+	pm_close_pair(&other);
+}
+
+static void test_delayed(void)
+{
+	struct delayed_config *config = &delayed->data_delayed->delayed_config;
+
+	/* by bytes */
+	config->after_ms = 1000000;
+	config->after_bytes = 200000;
+	config->look_ms = 20;
+	config->subflows = 2;
+	if (pm_pair(&net, "delayed", NULL) || pm_transfer(&net, 100000, NULL))
+		return;
+	usleep(100000);
+	ASSERT_EQ(pm_subflows(net.cfd), 1, "before");
+	if (pm_transfer(&net, 150000, NULL) || !pm_wait_subflows(net.cfd, 3))
+		return;
+
+	/* by time */
+	config->after_ms = 300;
+	config->after_bytes = 1 << 30;
+	config->subflows = 1;
+	if (pm_pair(&net, "delayed", NULL))
+		return;
+	pm_wait_subflows(net.cfd, 2);
+	pm_transfer(&net, 100000, NULL);
+}
+
+static int state_of(int fd, struct recreate_state *state)
+{
+	return ASSERT_OK(bpf_map__lookup_elem(recreate->maps.recreate_states, &fd,
+					      sizeof(fd), state, sizeof(*state), 0),
+			 "state") ? 0 : -1;
+}
+
+static void test_recreate(void)
+{
+	struct recreate_config *config = &recreate->data_recreate->recreate_config;
+	struct recreate_state state;
+	__u64 end;
+
+	config->first_ms = 100;
+	config->max_ms = 400;
+	if (pm_pair(&net, "recreate", NULL) || !pm_wait_subflows(net.cfd, 2) ||
+	    state_of(net.cfd, &state))
+		return;
+	ASSERT_EQ(state.tries, 1, "tries");
+
+	/* Reset: opened again, with another port */
+	if (pm_reset_subflow(&net, 1))
+		return;
+	end = pm_now_ms() + PM_TIMEOUT_MS;
+	do {
+		usleep(10000);
+		if (state_of(net.cfd, &state))
+			return;
+	} while (state.tries < 2 && pm_now_ms() < end);
+	ASSERT_EQ(state.tries, 2, "tries");
+	ASSERT_EQ(state.err, -ECONNRESET, "error");
+	pm_wait_subflows(net.cfd, 2);
+	pm_transfer(&net, 100000, NULL);
+
+	/* Not wanted: tried again, not without end at once */
+	pm_limits(PM_SERVER, 0, 0);
+	if (pm_reset_subflow(&net, 1))
+		goto out;
+	end = pm_now_ms() + PM_TIMEOUT_MS;
+	do {
+		usleep(10000);
+		if (state_of(net.cfd, &state))
+			goto out;
+	} while (state.tries < 6 && pm_now_ms() < end);
+	ASSERT_GE(state.tries, 6, "tries");
+	ASSERT_EQ(state.wait_ms, 400, "longest");
+	ASSERT_LT(state.err, 0, "error");
+	pm_limits(PM_SERVER, 8, 8);
+	pm_wait_subflows(net.cfd, 2);
+	pm_transfer(&net, 100000, NULL);
+out:
+	pm_limits(PM_SERVER, 8, 8);
+}
+
+static void refuse_prefix(int link, bool add)
+{
+	struct refuse_prefix key = {
+		.bits = net.family == AF_INET ? 96 + 24 : 64,
+	};
+	__u8 val = 1;
+
+	if (net.family == AF_INET) {
+		key.addr[2] = htonl(0xffff);
+		inet_pton(AF_INET, pm_addr(net.family, link, false), &key.addr[3]);
+	} else {
+		inet_pton(AF_INET6, pm_addr(net.family, link, false), key.addr);
+	}
+	if (add)
+		ASSERT_OK(bpf_map__update_elem(refuse->maps.refuse_from, &key,
+					       sizeof(key), &val, 1, 0), "add");
+	else
+		ASSERT_OK(bpf_map__delete_elem(refuse->maps.refuse_from, &key,
+					       sizeof(key), 0), "delete");
+}
+
+static void test_refuse(void)
+{
+	struct refuse_config *config = &refuse->data_refuse->refuse_config;
+	struct refuse_stats *stats = &refuse->bss->refuse_stats;
+	int cookies;
+
+	for (cookies = 0; cookies < 2; cookies++) {
+		pm_sysctl(PM_SERVER, "/proc/sys/net/ipv4/tcp_syncookies",
+			  cookies ? "2" : "1");
+		/* by prefix: those of link 1 */
+		memset(stats, 0, sizeof(*stats));
+		config->max = 255;
+		refuse_prefix(1, true);
+		if (pm_pair(&net, "fullmesh", "refuse"))
+			goto out;
+		pm_wait_value(&stats->prefix, 1);
+		pm_wait_subflows(net.sfd, PM_LINKS - 1);
+		pm_wait_subflows(net.cfd, PM_LINKS - 1);
+		ASSERT_FALSE(has_pair(net.sfd, pm_addr(net.family, 0, true),
+				      pm_addr(net.family, 1, false)), "refused");
+		ASSERT_TRUE(has_pair(net.sfd, pm_addr(net.family, 0, true),
+				     pm_addr(net.family, 2, false)), "another");
+		refuse_prefix(1, false);
+		pm_transfer(&net, 100000, NULL);
+
+		/* by count */
+		memset(stats, 0, sizeof(*stats));
+		config->max = 1;
+		set_ndiffports(4);
+		if (pm_pair(&net, "ndiffports", "refuse"))
+			goto out;
+		pm_wait_value(&stats->too_many, 2);
+		pm_wait_subflows(net.sfd, 2);
+		pm_wait_subflows(net.cfd, 2);
+		pm_transfer(&net, 100000, NULL);
+	}
+out:
+	pm_sysctl(PM_SERVER, "/proc/sys/net/ipv4/tcp_syncookies", "1");
+}
+
+void serial_test_mptcp_pm(void)
+{
+	static const struct {
+		const char *name;
+		void (*test)(void);
+	} tests[] = {
+		{ "ndiffports", test_ndiffports },
+		{ "limit", test_limit },
+		{ "fullmesh", test_fullmesh },
+		{ "carrier", test_carrier },
+		{ "address", test_address },
+		{ "delayed", test_delayed },
+		{ "recreate", test_recreate },
+		{ "refuse", test_refuse },
+	};
+	char name[32];
+	int i, v6;
+
+	ndiffports = mptcp_pm_ndiffports__open_and_load();
+	fullmesh = mptcp_pm_fullmesh__open_and_load();
+	delayed = mptcp_pm_delayed__open_and_load();
+	recreate = mptcp_pm_recreate__open_and_load();
+	refuse = mptcp_pm_refuse__open_and_load();
+	if (!ASSERT_OK_PTR(ndiffports, "ndiffports") ||
+	    !ASSERT_OK_PTR(fullmesh, "fullmesh") ||
+	    !ASSERT_OK_PTR(delayed, "delayed") ||
+	    !ASSERT_OK_PTR(recreate, "recreate") ||
+	    !ASSERT_OK_PTR(refuse, "refuse") ||
+	    !ASSERT_OK(mptcp_pm_ndiffports__attach(ndiffports), "ndiffports") ||
+	    !ASSERT_OK(mptcp_pm_fullmesh__attach(fullmesh), "fullmesh") ||
+	    !ASSERT_OK(mptcp_pm_delayed__attach(delayed), "delayed") ||
+	    !ASSERT_OK(mptcp_pm_recreate__attach(recreate), "recreate") ||
+	    !ASSERT_OK(mptcp_pm_refuse__attach(refuse), "refuse"))
+		goto out;
+
+	for (i = 0; i < ARRAY_SIZE(tests); i++) {
+		for (v6 = 0; v6 < 2; v6++) {
+			snprintf(name, sizeof(name), "%s_v%d", tests[i].name,
+				 v6 ? 6 : 4);
+			if (!test__start_subtest(name))
+				continue;
+			if (!pm_open_net(&net, v6 ? AF_INET6 : AF_INET))
+				tests[i].test();
+			pm_close_net(&net);
+		}
+	}
+out:
+	mptcp_pm_refuse__destroy(refuse);
+	mptcp_pm_recreate__destroy(recreate);
+	mptcp_pm_delayed__destroy(delayed);
+	mptcp_pm_fullmesh__destroy(fullmesh);
+	mptcp_pm_ndiffports__destroy(ndiffports);
+}

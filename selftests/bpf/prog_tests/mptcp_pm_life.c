@@ -1,0 +1,678 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Path managers and sessions that come and go, what is told of them, and what a path
+ * manager must not do.
+ */
+#include <net/if.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/resource.h>
+#include <test_progs.h>
+#include "network_helpers.h"
+#include "mptcp_pm_net.h"
+#include "progs/mptcp_pm_watch.h"
+#include "mptcp_pm_watch.skel.h"
+#include "mptcp_pm_ndiffports.skel.h"
+
+static struct mptcp_pm_watch *watch;
+static struct mptcp_pm_watch__bss *bss;
+static struct bpf_link *reg;
+static struct pm_net net;
+
+#define EVENT(event) (*(volatile __u64 *)&bss->events[WATCH_##event])
+
+static unsigned int token(int fd)
+{
+	unsigned char info[512] = {};
+	socklen_t len = sizeof(info);
+	unsigned int val;
+
+	/* mptcpi_token of struct mptcp_info */
+	if (!ASSERT_OK(getsockopt(fd, SOL_MPTCP, 1, info, &len), "MPTCP_INFO"))
+		return 0;
+	memcpy(&val, info + 12, sizeof(val));
+	return val;
+}
+
+/* Have the session do what bss->cmd says */
+static int obey(int fd, enum watch_op op)
+{
+	__u64 end = pm_now_ms() + PM_TIMEOUT_MS;
+
+	bss->cmd.token = token(fd);
+	bss->cmd.ret = -1000;
+	__atomic_store_n(&bss->cmd.op, op, __ATOMIC_SEQ_CST);
+	while (__atomic_load_n(&bss->cmd.op, __ATOMIC_SEQ_CST) && pm_now_ms() < end)
+		usleep(2000);
+	ASSERT_EQ(bss->cmd.op, WATCH_NOTHING, "done");
+	return bss->cmd.ret;
+}
+
+static void clear_cmd(void)
+{
+	memset(&bss->cmd, 0, sizeof(bss->cmd));
+}
+
+static void set_end(struct watch_end *end, int family, const char *addr, int port)
+{
+	end->family = family;
+	end->port = htons(port);
+	memset(end->addr, 0, sizeof(end->addr));
+	if (addr)
+		inet_pton(family, addr, end->addr);
+}
+
+static int watch_pair(void)
+{
+	memset(bss->events, 0, sizeof(bss->events));
+	clear_cmd();
+	return pm_pair(&net, "watch", NULL);
+}
+
+static const char *net_addr(int link_nr, bool server)
+{
+	return pm_addr(net.family, link_nr, server);
+}
+
+/* What is told, and in which order */
+static void test_events(void)
+{
+	int id, id2;
+
+	if (watch_pair() || !pm_wait_value(&bss->events[WATCH_ESTABLISHED], 1))
+		return;
+	ASSERT_EQ(EVENT(INIT), 1, "init");
+	ASSERT_EQ(EVENT(ESTABLISHED), 1, "established");
+	ASSERT_EQ(EVENT(SUBFLOW_ESTABLISHED), 0, "subflow_established");
+
+	/* opened, from another link; then closed by us */
+	set_end(&bss->cmd.local, net.family, net_addr(1, false), 0);
+	bss->cmd.has_local = 1;
+	id = obey(net.cfd, WATCH_OPEN);
+	if (!ASSERT_GT(id, 1, "open") ||
+	    !pm_wait_value(&bss->events[WATCH_SUBFLOW_ESTABLISHED], 1) ||
+	    !pm_wait_subflows(net.sfd, 2))
+		return;
+	ASSERT_GE(pm_find(net.cfd, net_addr(1, false), net_addr(0, true)), 0, "local");
+	ASSERT_EQ(obey(net.cfd, WATCH_LIST), 2, "subflows");
+	bss->cmd.id = id;
+	ASSERT_EQ(obey(net.cfd, WATCH_CLOSE), 0, "close");
+	if (!pm_wait_value(&bss->events[WATCH_SUBFLOW_CLOSED], 1) ||
+	    !pm_wait_subflows(net.sfd, 1))
+		return;
+	ASSERT_EQ(bss->closed_err, 0, "no error");
+	ASSERT_EQ(obey(net.cfd, WATCH_CLOSE), -ENOENT, "again");
+
+	/* from a port, to an address and a port, over an interface */
+	clear_cmd();
+	set_end(&bss->cmd.local, net.family, net_addr(2, false), 7123);
+	set_end(&bss->cmd.remote, net.family, net_addr(1, true), PM_PORT);
+	bss->cmd.has_local = bss->cmd.has_remote = 1;
+	id2 = obey(net.cfd, WATCH_OPEN);
+	if (!ASSERT_GT(id2, id, "open") || !pm_wait_subflows(net.sfd, 2))
+		return;
+	ASSERT_GE(pm_find(net.sfd, net_addr(1, true), net_addr(2, false)), 0, "ends");
+	/* an unset address, but a port */
+	clear_cmd();
+	set_end(&bss->cmd.local, 0, NULL, 7124);
+	bss->cmd.has_local = 1;
+	ASSERT_GT(obey(net.cfd, WATCH_OPEN), id2, "open");
+	pm_wait_subflows(net.sfd, 3);
+	ASSERT_EQ(obey(net.cfd, WATCH_OPEN), -EADDRINUSE, "port in use");
+
+	/* nobody listens: the error is told */
+	clear_cmd();
+	memset(bss->events, 0, sizeof(bss->events));
+	set_end(&bss->cmd.remote, net.family, net_addr(1, true), 7199);
+	bss->cmd.has_remote = 1;
+	ASSERT_GT(obey(net.cfd, WATCH_OPEN), id2, "open");
+	pm_wait_value(&bss->events[WATCH_SUBFLOW_CLOSED], 1);
+	ASSERT_EQ(bss->closed_err, -ECONNREFUSED, "error");
+	ASSERT_EQ(EVENT(SUBFLOW_ESTABLISHED), 0, "not established");
+
+	/* the peer announces and removes an address, by its endpoints */
+	SYS(out, "ip -n " PM_SERVER " mptcp endpoint add %s id 9 signal",
+	    net_addr(2, true));
+	pm_wait_value(&bss->events[WATCH_ADDR_ANNOUNCED], 1);
+	ASSERT_EQ(bss->announced.id, 9, "id");
+	ASSERT_EQ(bss->announced.family, net.family, "family");
+	SYS(out, "ip -n " PM_SERVER " mptcp endpoint del id 9");
+	pm_wait_value(&bss->events[WATCH_ADDR_REMOVED], 1);
+	ASSERT_EQ(bss->removed_id, 9, "id");
+
+	/* closed: what was told is in order */
+	pm_close_pair(&net);
+	pm_wait_value(&bss->events[WATCH_RELEASE], 1);
+	ASSERT_LT(bss->released_ret, 0, "open in release()");
+	ASSERT_EQ(bss->errors, 0, "order");
+out:
+	SYS_NOFAIL("ip -n " PM_SERVER " mptcp endpoint flush");
+}
+
+/* The same on the server: what the peer adds, its priority, announced addresses */
+static void test_server(void)
+{
+	struct pm_net peer = { .family = net.family, .lfd = -1 };
+	int id;
+
+	memset(bss->events, 0, sizeof(bss->events));
+	clear_cmd();
+	pm_close_pair(&net);
+	net.lfd = pm_listen(&net, "watch");
+	if (net.lfd < 0 || pm_more(&net, &peer, "kernel"))
+		goto out;
+	if (!pm_wait_value(&bss->events[WATCH_ESTABLISHED], 1))
+		goto out;
+
+	/* The client's in-kernel path manager takes what is announced. */
+	set_end(&bss->cmd.local, net.family, net_addr(1, true), 0);
+	id = obey(peer.sfd, WATCH_ANNOUNCE);
+	if (!ASSERT_GT(id, 0, "announce") || !pm_wait_subflows(peer.sfd, 2))
+		goto out;
+	ASSERT_EQ(EVENT(ACCEPT), 1, "accept");
+	pm_wait_value(&bss->events[WATCH_SUBFLOW_ESTABLISHED], 1);
+	ASSERT_GE(pm_find(peer.cfd, net_addr(0, false), net_addr(1, true)), 0,
+		  "to the announced");
+	ASSERT_EQ(obey(peer.sfd, WATCH_ANNOUNCE), -EEXIST, "again");
+
+	/* its endpoint becomes a backup */
+	SYS(out, "ip -n " PM_CLIENT " mptcp endpoint add %s id 5 subflow",
+	    net_addr(1, false));
+	if (!pm_wait_subflows(peer.sfd, 3))
+		goto out;
+	SYS(out, "ip -n " PM_CLIENT " mptcp endpoint change id 5 backup");
+	pm_wait_value(&bss->events[WATCH_SUBFLOW_PRIO], 1);
+	ASSERT_EQ(bss->prio, 1, "backup");
+
+	bss->cmd.id = id;
+	ASSERT_EQ(obey(peer.sfd, WATCH_WITHDRAW), 0, "withdraw");
+	pm_wait_subflows(peer.cfd, 2);
+	ASSERT_EQ(obey(peer.sfd, WATCH_WITHDRAW), -ENOENT, "again");
+	ASSERT_EQ(bss->errors, 0, "order");
+out:
+	SYS_NOFAIL("ip -n " PM_CLIENT " mptcp endpoint flush");
+	pm_close_pair(&peer);
+}
+
+/* MP_PRIO reaches the peer, whose scheduler then leaves the subflow alone */
+static void test_backup(void)
+{
+	__u64 before;
+	int id;
+
+	if (watch_pair() || !pm_wait_value(&bss->events[WATCH_ESTABLISHED], 1))
+		return;
+	bss->cmd.ifindex = pm_ifindex(1);
+	set_end(&bss->cmd.local, net.family, net_addr(1, false), 0);
+	bss->cmd.has_local = 1;
+	id = obey(net.cfd, WATCH_OPEN);
+	if (!ASSERT_GT(id, 1, "open") || !pm_wait_subflows(net.sfd, 2))
+		return;
+	/* before, it takes its part */
+	before = pm_link_bytes(0);
+	if (pm_transfer(&net, 1 << 20, NULL))
+		return;
+	ASSERT_GT(pm_link_bytes(0) - before, 100000, "bytes of the first");
+	bss->cmd.id = 1;	/* the initial one */
+	bss->cmd.flags = 1;
+	ASSERT_EQ(obey(net.cfd, WATCH_BACKUP), 0, "backup");
+	if (pm_transfer(&net, 1000, NULL))
+		return;
+	before = pm_link_bytes(0);
+	pm_transfer(&net, 1 << 20, NULL);
+	ASSERT_LT(pm_link_bytes(0) - before, 100000, "bytes of the backup");
+}
+
+static void test_misuse(void)
+{
+	int other = net.family == AF_INET ? AF_INET6 : AF_INET;
+	struct watch_cmd *cmd = &bss->cmd;
+	int i;
+
+	if (watch_pair() || !pm_wait_value(&bss->events[WATCH_ESTABLISHED], 1))
+		return;
+
+	/* families */
+	cmd->has_local = cmd->has_remote = 1;
+	set_end(&cmd->local, other, pm_addr(other, 1, false), 0);
+	set_end(&cmd->remote, net.family, net_addr(1, true), 0);
+	ASSERT_EQ(obey(net.cfd, WATCH_OPEN), -EAFNOSUPPORT, "mixed families");
+	set_end(&cmd->local, AF_UNIX, NULL, 0);
+	ASSERT_EQ(obey(net.cfd, WATCH_OPEN), -EAFNOSUPPORT, "no family of IP");
+	clear_cmd();
+	cmd->has_remote = 1;
+	set_end(&cmd->remote, AF_UNIX, NULL, 0);
+	ASSERT_EQ(obey(net.cfd, WATCH_OPEN), -EAFNOSUPPORT, "no family of IP");
+
+	/* IDs */
+	set_end(&cmd->remote, net.family, net_addr(1, true), 0);
+	cmd->remote.id = 77;
+	ASSERT_EQ(obey(net.cfd, WATCH_OPEN), -EINVAL, "not announced");
+	set_end(&cmd->remote, net.family, net_addr(0, true), 0);
+	ASSERT_EQ(obey(net.cfd, WATCH_OPEN), -EINVAL, "the initial one has ID 0");
+	clear_cmd();
+	cmd->has_local = 1;
+	set_end(&cmd->local, net.family, net_addr(1, false), 0);
+	cmd->local.id = 200;
+	ASSERT_EQ(obey(net.cfd, WATCH_OPEN), -EINVAL, "not allocated");
+
+	/* addresses, interfaces, flags */
+	clear_cmd();
+	cmd->has_local = 1;
+	set_end(&cmd->local, net.family, net_addr(1, true), 0);
+	ASSERT_EQ(obey(net.cfd, WATCH_OPEN), -EADDRNOTAVAIL, "not ours");
+	clear_cmd();
+	cmd->ifindex = 12345;
+	ASSERT_LT(obey(net.cfd, WATCH_OPEN), 0, "no such interface");
+	cmd->ifindex = -1;
+	ASSERT_EQ(obey(net.cfd, WATCH_OPEN), -EINVAL, "interface");
+	clear_cmd();
+	cmd->flags = 1;
+	ASSERT_EQ(obey(net.cfd, WATCH_OPEN), -EINVAL, "flags");
+
+	/* limits */
+	clear_cmd();
+	pm_limits(PM_CLIENT, 2, 8);
+	for (i = 0; i < 2; i++)
+		ASSERT_GT(obey(net.cfd, WATCH_OPEN), 0, "open");
+	ASSERT_EQ(obey(net.cfd, WATCH_OPEN), -ENOSPC, "limit");
+	pm_limits(PM_CLIENT, 8, 8);
+	pm_wait_subflows(net.sfd, 3);
+
+	/* announcing */
+	ASSERT_EQ(obey(net.cfd, WATCH_ANNOUNCE), -EAFNOSUPPORT, "no address");
+	set_end(&cmd->local, net.family, NULL, 0);
+	ASSERT_EQ(obey(net.cfd, WATCH_ANNOUNCE), -EINVAL, "address of zero");
+	cmd->id = 99;
+	ASSERT_EQ(obey(net.cfd, WATCH_WITHDRAW), -ENOENT, "unknown ID");
+	cmd->id = 86400001;
+	ASSERT_EQ(obey(net.cfd, WATCH_TIMER), -EINVAL, "more than a day");
+
+	/* None of that did any harm. */
+	ASSERT_EQ(pm_subflows(net.cfd), 3, "subflows");
+	pm_transfer(&net, 100000, NULL);
+	ASSERT_EQ(bss->errors, 0, "order");
+}
+
+/* setsockopt() and sysctl, by whom and when */
+static void test_select(void)
+{
+	struct mptcp_pm_ndiffports *ndiffports = NULL;
+	struct pm_net other = { .family = net.family, .lfd = -1 };
+	char name[32];
+	socklen_t len;
+	__u32 key = 0, nr = 3;
+	int fd = -1;
+
+	fd = pm_socket(&net, PM_CLIENT, NULL);
+	if (fd < 0)
+		return;
+	ASSERT_EQ(setsockopt(fd, SOL_MPTCP, PM_PATH_MANAGER, "nosuch", 6), -1, "nosuch");
+	ASSERT_EQ(errno, ENOENT, "errno");
+	ASSERT_EQ(setsockopt(fd, SOL_MPTCP, PM_PATH_MANAGER, "", 0), -1, "empty");
+	ASSERT_EQ(errno, EINVAL, "errno");
+	ASSERT_EQ(setsockopt(fd, SOL_MPTCP, 99, "watch", 5), -1, "other option");
+	len = sizeof(name);
+	ASSERT_OK(getsockopt(fd, SOL_MPTCP, PM_PATH_MANAGER, name, &len), "get");
+	ASSERT_STREQ(name, "kernel", "default");
+	ASSERT_OK(setsockopt(fd, SOL_MPTCP, PM_PATH_MANAGER, "watch", 5), "watch");
+	ASSERT_OK(setsockopt(fd, SOL_MPTCP, PM_PATH_MANAGER, "kernel", 6), "kernel");
+	ASSERT_OK(setsockopt(fd, SOL_MPTCP, PM_PATH_MANAGER, "watch", 5), "watch");
+	len = sizeof(name);
+	ASSERT_OK(getsockopt(fd, SOL_MPTCP, PM_PATH_MANAGER, name, &len), "get");
+	ASSERT_STREQ(name, "watch", "chosen");
+	close(fd);
+
+	/* not once connected or listening */
+	if (watch_pair())
+		goto out;
+	ASSERT_EQ(setsockopt(net.cfd, SOL_MPTCP, PM_PATH_MANAGER, "watch", 5), -1,
+		  "connected");
+	ASSERT_EQ(errno, EBUSY, "errno");
+	ASSERT_EQ(setsockopt(net.lfd, SOL_MPTCP, PM_PATH_MANAGER, "watch", 5), -1,
+		  "listening");
+	ASSERT_EQ(errno, EBUSY, "errno");
+
+	/* One for the namespace, another for a socket, a third on the server */
+	ndiffports = mptcp_pm_ndiffports__open_and_load();
+	if (!ASSERT_OK_PTR(ndiffports, "ndiffports") ||
+	    !ASSERT_OK(bpf_map__update_elem(ndiffports->maps.ndiffports_nr, &key,
+					    sizeof(key), &nr, sizeof(nr), 0), "nr") ||
+	    !ASSERT_OK(mptcp_pm_ndiffports__attach(ndiffports), "attach") ||
+	    pm_sysctl(PM_CLIENT, "/proc/sys/net/mptcp/path_manager", "ndiffports"))
+		goto out;
+	memset(bss->events, 0, sizeof(bss->events));
+	if (pm_pair(&net, NULL, "watch") || !pm_wait_subflows(net.sfd, 3))
+		goto out;
+	len = sizeof(name);
+	ASSERT_OK(getsockopt(net.cfd, SOL_MPTCP, PM_PATH_MANAGER, name, &len), "get");
+	ASSERT_STREQ(name, "ndiffports", "namespace's");
+	len = sizeof(name);
+	ASSERT_OK(getsockopt(net.sfd, SOL_MPTCP, PM_PATH_MANAGER, name, &len), "get");
+	ASSERT_STREQ(name, "watch", "inherited");
+	ASSERT_EQ(EVENT(INIT), 1, "server's");
+	pm_wait_value(&bss->events[WATCH_SUBFLOW_ESTABLISHED], 2);
+	if (pm_more(&net, &other, "watch"))
+		goto out;
+	pm_wait_value(&bss->events[WATCH_ESTABLISHED], 3);
+	ASSERT_EQ(pm_subflows(other.cfd), 1, "does nothing by itself");
+
+	/* Unregistered, the name means the kernel's. */
+	mptcp_pm_ndiffports__destroy(ndiffports);
+	ndiffports = NULL;
+	pm_transfer(&net, 100000, NULL);
+	pm_close_pair(&other);
+	if (pm_more(&net, &other, NULL))
+		goto out;
+	len = sizeof(name);
+	ASSERT_OK(getsockopt(other.cfd, SOL_MPTCP, PM_PATH_MANAGER, name, &len), "get");
+	ASSERT_STREQ(name, "kernel", "gone");
+	ASSERT_EQ(pm_sysctl(PM_CLIENT, "/proc/sys/net/mptcp/path_manager", "kernel"), 0,
+		  "back");
+out:
+	mptcp_pm_ndiffports__destroy(ndiffports);
+	pm_close_pair(&other);
+}
+
+/* Two of a name; names that cannot be */
+static void test_register(void)
+{
+	struct mptcp_pm_watch *second;
+	struct bpf_link *l;
+
+	second = mptcp_pm_watch__open_and_load();
+	if (!ASSERT_OK_PTR(second, "open_and_load"))
+		return;
+	l = bpf_map__attach_struct_ops(second->maps.watch);
+	if (!ASSERT_ERR_PTR(l, "duplicate"))
+		bpf_link__destroy(l);
+	ASSERT_EQ(errno, EEXIST, "errno");
+	mptcp_pm_watch__destroy(second);
+}
+
+static volatile bool stop;
+
+static void *updater(void *arg)
+{
+	int i;
+
+	for (i = 0; !stop; i++) {
+		if (bpf_link__update_map(reg, i & 1 ? watch->maps.watch :
+					 watch->maps.watch2))
+			return (void *)1;
+		(*(int *)arg)++;
+	}
+	return NULL;
+}
+
+/* The link is updated while sessions are opened, used and closed. */
+static void test_update(void)
+{
+	int i, updates = 0;
+	pthread_t thread;
+	void *ret;
+
+	if (watch_pair())
+		return;
+	stop = false;
+	if (!ASSERT_OK(pthread_create(&thread, NULL, updater, &updates), "thread"))
+		return;
+	for (i = 0; i < 10; i++) {
+		struct pm_net other = { .family = net.family, .lfd = -1 };
+
+		pm_transfer(&net, 100000, NULL);
+		if (pm_more(&net, &other, "watch"))
+			break;
+		pm_transfer(&other, 10000, NULL);
+		pm_close_pair(&other);
+	}
+	stop = true;
+	pthread_join(thread, &ret);
+	ASSERT_NULL(ret, "update");
+	ASSERT_GT(updates, 10, "updates");
+
+	/* The other program serves the session that was opened under the first. */
+	ASSERT_OK(bpf_link__update_map(reg, watch->maps.watch2), "update");
+	i = bss->after_update;
+	pm_wait_value(&bss->after_update, i + 3);
+	ASSERT_OK(bpf_link__update_map(reg, watch->maps.watch), "update");
+}
+
+/* Unregistered with sessions open */
+static void test_unregister(void)
+{
+	__u64 ticks;
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		if (watch_pair() ||
+		    !pm_wait_value(&bss->events[WATCH_ESTABLISHED], 1))
+			return;
+		ASSERT_GT(obey(net.cfd, WATCH_OPEN), 0, "open");
+		pm_wait_subflows(net.sfd, 2);
+		bpf_link__destroy(reg);
+		ticks = EVENT(TIMEOUT);
+		pm_transfer(&net, 200000, NULL);
+		ASSERT_EQ(EVENT(TIMEOUT), ticks, "calls after");
+		ASSERT_EQ(pm_subflows(net.cfd), 2, "subflows");
+		reg = bpf_map__attach_struct_ops(watch->maps.watch);
+		if (!ASSERT_OK_PTR(reg, "attach"))
+			return;
+		/* It is not the one that this session had. */
+		pm_transfer(&net, 200000, NULL);
+		ASSERT_EQ(EVENT(TIMEOUT), ticks, "calls after");
+		pm_close_pair(&net);
+		ASSERT_EQ(EVENT(RELEASE), 0, "release");
+	}
+}
+
+/* Closed while an open is queued, or under way; disconnected and connected again */
+static void test_close(void)
+{
+	struct sockaddr un = { .sa_family = AF_UNSPEC };
+	int i;
+
+	for (i = 0; i < 20; i++) {
+		if (watch_pair())
+			return;
+		bss->cmd.token = token(net.cfd);
+		__atomic_store_n(&bss->cmd.op, WATCH_OPEN, __ATOMIC_SEQ_CST);
+		usleep(i * 2000);
+		pm_close_pair(&net);
+		pm_wait_value(&bss->events[WATCH_RELEASE], 1);
+	}
+	ASSERT_EQ(bss->errors, 0, "order");
+
+	if (watch_pair() || !pm_wait_value(&bss->events[WATCH_ESTABLISHED], 1))
+		return;
+	ASSERT_GT(obey(net.cfd, WATCH_OPEN), 0, "open");
+	if (!pm_wait_subflows(net.cfd, 2))
+		return;
+	ASSERT_OK(connect(net.cfd, &un, sizeof(un)), "disconnect");
+	ASSERT_EQ(EVENT(RELEASE), 1, "release");
+	close(net.sfd);
+	if (pm_connect(&net, net.cfd))
+		return;
+	net.sfd = accept(net.lfd, NULL, NULL);
+	if (!ASSERT_OK_FD(net.sfd, "accept") || pm_transfer(&net, 10000, NULL))
+		return;
+	pm_wait_value(&bss->events[WATCH_INIT], 2);
+	pm_wait_value(&bss->events[WATCH_ESTABLISHED], 2);
+	clear_cmd();
+	ASSERT_GT(obey(net.cfd, WATCH_OPEN), 0, "open");
+	pm_wait_subflows(net.cfd, 2);
+	pm_transfer(&net, 10000, NULL);
+	ASSERT_EQ(bss->errors, 0, "order");
+}
+
+/* A connection that is TCP: the server's side does not do MPTCP */
+static void test_fallback(void)
+{
+	struct sockaddr_storage ss;
+	struct nstoken *ns;
+	const int one = 1;
+	char c = 'x';
+	socklen_t len;
+
+	memset(bss->events, 0, sizeof(bss->events));
+	pm_close_pair(&net);
+	ns = open_netns(PM_SERVER);
+	if (!ASSERT_OK_PTR(ns, "netns"))
+		return;
+	net.lfd = socket(net.family, SOCK_STREAM, 0);
+	close_netns(ns);
+	setsockopt(net.lfd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	make_sockaddr(net.family, NULL, PM_PORT, &ss, &len);
+	if (!ASSERT_OK(bind(net.lfd, (void *)&ss, len), "bind") ||
+	    !ASSERT_OK(listen(net.lfd, 1), "listen"))
+		return;
+	net.cfd = pm_socket(&net, PM_CLIENT, "watch");
+	if (net.cfd < 0 || pm_connect(&net, net.cfd))
+		return;
+	net.sfd = accept(net.lfd, NULL, NULL);
+	if (!ASSERT_OK_FD(net.sfd, "accept") ||
+	    !ASSERT_EQ(send(net.cfd, &c, 1, 0), 1, "send") ||
+	    !ASSERT_EQ(recv(net.sfd, &c, 1, 0), 1, "recv"))
+		return;
+	pm_transfer(&net, 100000, NULL);
+	SYS_NOFAIL("ip -n " PM_CLIENT " addr add 10.70.0.1/24 dev c1");
+	usleep(100000);
+	pm_close_pair(&net);
+	ASSERT_EQ(EVENT(INIT), 0, "init");
+	ASSERT_EQ(EVENT(ESTABLISHED), 0, "established");
+	ASSERT_EQ(EVENT(ADDRS_CHANGED), 0, "addrs_changed");
+	ASSERT_EQ(EVENT(RELEASE), 0, "release");
+}
+
+#define STORM_SESSIONS	200
+#define STORM_CHANGES	1000
+
+static long slab_kb(void)
+{
+	char line[128];
+	long kb = -1;
+	FILE *f;
+
+	f = fopen("/proc/meminfo", "r");
+	if (!ASSERT_OK_PTR(f, "meminfo"))
+		return -1;
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "Slab: %ld", &kb) == 1)
+			break;
+	fclose(f);
+	return kb;
+}
+
+/* Many changes of addresses with many sessions: told, not each of them */
+static void test_storm(void)
+{
+	struct pm_net *sessions = NULL;
+	struct rlimit nofile = { 4096, 4096 }, old;
+	long before, after;
+	__u64 told, end;
+	int i, n = 0;
+	FILE *f;
+
+	if (!ASSERT_OK(getrlimit(RLIMIT_NOFILE, &old), "rlimit") ||
+	    !ASSERT_OK(setrlimit(RLIMIT_NOFILE, &nofile), "rlimit"))
+		return;
+	watch->data->tick_ms = 0;
+	sessions = calloc(STORM_SESSIONS, sizeof(*sessions));
+	if (!ASSERT_OK_PTR(sessions, "calloc"))
+		goto out;
+	memset(bss->events, 0, sizeof(bss->events));
+	pm_close_pair(&net);
+	net.lfd = pm_listen(&net, NULL);
+	for (n = 0; n < STORM_SESSIONS; n++) {
+		sessions[n].lfd = -1;
+		if (net.lfd < 0 || pm_more(&net, &sessions[n], "watch"))
+			goto out;
+	}
+	pm_wait_value(&bss->events[WATCH_ESTABLISHED], STORM_SESSIONS);
+	usleep(500000);
+	told = EVENT(ADDRS_CHANGED);
+
+	f = fopen("/tmp/pm_storm", "w");
+	if (!ASSERT_OK_PTR(f, "batch"))
+		goto out;
+	for (i = 0; i < STORM_CHANGES; i++) {
+		if (net.family == AF_INET)
+			fprintf(f, "addr %s 10.71.%d.1/24 dev c1\n",
+				i & 1 ? "del" : "add", i / 2 % 200);
+		else
+			fprintf(f, "addr %s fd71:%d::1/64 dev c1%s\n",
+				i & 1 ? "del" : "add", i / 2 % 200,
+				i & 1 ? "" : " nodad");
+	}
+	fclose(f);
+	before = slab_kb();
+	SYS(out, "ip -n " PM_CLIENT " -batch /tmp/pm_storm");
+	after = slab_kb();
+
+	/* All have been told after the last change ... */
+	SYS(out, "ip -n " PM_CLIENT " addr add 10.72.0.1/24 dev c1");
+	pm_wait_value(&bss->events[WATCH_ADDRS_CHANGED], told + STORM_SESSIONS);
+	end = pm_now_ms() + PM_TIMEOUT_MS;
+	do {
+		told = EVENT(ADDRS_CHANGED);
+		usleep(500000);
+	} while (told != EVENT(ADDRS_CHANGED) && pm_now_ms() < end);
+	/* ... and fewer times than there were changes. */
+	ASSERT_LT(told, STORM_SESSIONS * STORM_CHANGES / 2, "calls");
+	ASSERT_LT(after - before, 8192, "kB of slab");
+	for (i = 0; i < STORM_SESSIONS; i += 50)
+		pm_transfer(&sessions[i], 10000, NULL);
+	ASSERT_EQ(bss->errors, 0, "order");
+out:
+	unlink("/tmp/pm_storm");
+	while (sessions && n-- > 0)
+		pm_close_pair(&sessions[n]);
+	free(sessions);
+	watch->data->tick_ms = 20;
+	setrlimit(RLIMIT_NOFILE, &old);
+}
+
+void serial_test_mptcp_pm_life(void)
+{
+	static const struct {
+		const char *name;
+		void (*test)(void);
+	} tests[] = {
+		{ "events", test_events },
+		{ "server", test_server },
+		{ "backup", test_backup },
+		{ "misuse", test_misuse },
+		{ "select", test_select },
+		{ "register", test_register },
+		{ "update", test_update },
+		{ "unregister", test_unregister },
+		{ "close", test_close },
+		{ "fallback", test_fallback },
+		{ "storm", test_storm },
+	};
+	char name[32];
+	int i, v6;
+
+	watch = mptcp_pm_watch__open_and_load();
+	if (!ASSERT_OK_PTR(watch, "open_and_load"))
+		return;
+	bss = watch->bss;
+	reg = bpf_map__attach_struct_ops(watch->maps.watch);
+	if (!ASSERT_OK_PTR(reg, "attach"))
+		goto out;
+
+	for (i = 0; i < ARRAY_SIZE(tests); i++) {
+		for (v6 = 0; v6 < 2; v6++) {
+			snprintf(name, sizeof(name), "%s_v%d", tests[i].name,
+				 v6 ? 6 : 4);
+			if (!test__start_subtest(name))
+				continue;
+			bss->errors = 0;
+			if (!pm_open_net(&net, v6 ? AF_INET6 : AF_INET))
+				tests[i].test();
+			pm_close_net(&net);
+		}
+	}
+	bpf_link__destroy(reg);
+out:
+	mptcp_pm_watch__destroy(watch);
+}

@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* For the mptcp_pm* tests: a client and a server, each in a namespace, joined by
+ * links. The server can be reached at each of its addresses over each link, of which
+ * its ends are the next hops.
+ */
+#ifndef __MPTCP_PM_NET_H
+#define __MPTCP_PM_NET_H
+
+#include <netinet/tcp.h>
+
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP		262
+#endif
+#ifndef SOL_MPTCP
+#define SOL_MPTCP		284
+#endif
+#define PM_TCPINFO		2	/* MPTCP_TCPINFO */
+#define PM_SUBFLOW_ADDRS	3	/* MPTCP_SUBFLOW_ADDRS */
+#define PM_PATH_MANAGER		16	/* MPTCP_PATH_MANAGER */
+
+#define PM_CLIENT		"pm_client"
+#define PM_SERVER		"pm_server"
+#define PM_PORT			7100
+#define PM_LINKS		3
+#define PM_MAX_SUBFLOWS		32
+#define PM_TIMEOUT_MS		60000
+
+struct pm_net {
+	int family;
+	int lfd, cfd, sfd;	/* listener, client, server */
+};
+
+struct pm_subflows {
+	int nr;
+	struct sockaddr_storage local[PM_MAX_SUBFLOWS];
+	struct sockaddr_storage remote[PM_MAX_SUBFLOWS];
+};
+
+static inline __u64 pm_now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000ULL + ts.tv_nsec / 1000000;
+}
+
+/* The client's on a link, or one of the server's, which are those of no link */
+static inline const char *pm_addr(int family, int link, bool server)
+{
+	static char buf[8][INET6_ADDRSTRLEN];
+	static int next;
+	char *s = buf[next++ % 8];
+
+	if (server)
+		snprintf(s, INET6_ADDRSTRLEN,
+			 family == AF_INET ? "10.77.0.%d" : "fd77::%d", link + 1);
+	else
+		snprintf(s, INET6_ADDRSTRLEN,
+			 family == AF_INET ? "10.78.%d.1" : "fd78:%d::1", link);
+	return s;
+}
+
+static inline int pm_sysctl(const char *ns, const char *name, const char *value)
+{
+	struct nstoken *token = open_netns(ns);
+	int err;
+
+	if (!ASSERT_OK_PTR(token, "netns"))
+		return -1;
+	err = write_sysctl(name, value);
+	close_netns(token);
+	return ASSERT_OK(err, name) ? 0 : -1;
+}
+
+static inline int pm_limits(const char *ns, int subflows, int addrs)
+{
+	SYS(fail, "ip -n %s mptcp limits set subflows %d add_addr_accepted %d", ns,
+	    subflows, addrs);
+	return 0;
+fail:
+	return -1;
+}
+
+/* What goes with the address of a link when that is removed */
+static inline int pm_routes(int i)
+{
+	SYS(fail, "ip -n " PM_CLIENT " route replace default via 10.78.%d.2 dev c%d metric %d",
+	    i, i, 100 + i);
+	SYS(fail, "ip -n " PM_CLIENT " -6 route replace default via fd78:%d::2 dev c%d metric %d",
+	    i, i, 100 + i);
+	return 0;
+fail:
+	return -1;
+}
+
+static inline void pm_close_pair(struct pm_net *n)
+{
+	if (n->sfd >= 0)
+		close(n->sfd);
+	if (n->cfd >= 0)
+		close(n->cfd);
+	if (n->lfd >= 0)
+		close(n->lfd);
+	n->lfd = n->cfd = n->sfd = -1;
+}
+
+static inline void pm_close_net(struct pm_net *n)
+{
+	pm_close_pair(n);
+	SYS_NOFAIL("ip netns del " PM_CLIENT);
+	SYS_NOFAIL("ip netns del " PM_SERVER);
+}
+
+static inline int pm_open_net(struct pm_net *n, int family)
+{
+	int i;
+
+	n->family = family;
+	n->lfd = n->cfd = n->sfd = -1;
+	SYS_NOFAIL("ip netns del " PM_CLIENT);
+	SYS_NOFAIL("ip netns del " PM_SERVER);
+	SYS(fail, "ip netns add " PM_CLIENT);
+	SYS(fail, "ip netns add " PM_SERVER);
+	SYS(fail, "ip -n " PM_CLIENT " link set lo up");
+	SYS(fail, "ip -n " PM_SERVER " link set lo up");
+	for (i = 0; i < PM_LINKS; i++) {
+		SYS(fail, "ip -n " PM_CLIENT " link add c%d type veth peer name s%d netns " PM_SERVER,
+		    i, i);
+		/* Addresses stay when a link goes down. */
+		SYS(fail, "ip netns exec " PM_CLIENT
+		    " sysctl -q net.ipv6.conf.c%d.keep_addr_on_down=1", i);
+		SYS(fail, "ip netns exec " PM_SERVER
+		    " sysctl -q net.ipv6.conf.s%d.keep_addr_on_down=1", i);
+		SYS(fail, "ip -n " PM_CLIENT " addr add 10.78.%d.1/24 dev c%d", i, i);
+		SYS(fail, "ip -n " PM_SERVER " addr add 10.78.%d.2/24 dev s%d", i, i);
+		SYS(fail, "ip -n " PM_CLIENT " addr add fd78:%d::1/64 dev c%d nodad", i, i);
+		SYS(fail, "ip -n " PM_SERVER " addr add fd78:%d::2/64 dev s%d nodad", i, i);
+		SYS(fail, "ip -n " PM_SERVER " addr add 10.77.0.%d/32 dev lo", i + 1);
+		SYS(fail, "ip -n " PM_SERVER " addr add fd77::%d/128 dev lo nodad", i + 1);
+		SYS(fail, "ip -n " PM_CLIENT " link set c%d up", i);
+		SYS(fail, "ip -n " PM_SERVER " link set s%d up", i);
+		if (pm_routes(i))
+			goto fail;
+	}
+	if (pm_sysctl(PM_SERVER, "/proc/sys/net/ipv6/conf/all/forwarding", "1") ||
+	    pm_limits(PM_CLIENT, 8, 8) || pm_limits(PM_SERVER, 8, 8))
+		goto fail;
+	return 0;
+fail:
+	pm_close_net(n);
+	return -1;
+}
+
+/* After links went down */
+static inline void pm_restore(struct pm_net *n)
+{
+	int i;
+
+	for (i = 0; i < PM_LINKS; i++) {
+		SYS_NOFAIL("ip -n " PM_SERVER " link set s%d up", i);
+		SYS_NOFAIL("ip -n " PM_CLIENT " link set c%d up", i);
+		pm_routes(i);
+	}
+}
+
+static inline int pm_socket(struct pm_net *n, const char *ns, const char *pm)
+{
+	struct nstoken *token = open_netns(ns);
+	const int one = 1;
+	int fd;
+
+	if (!ASSERT_OK_PTR(token, "netns"))
+		return -1;
+	fd = socket(n->family, SOCK_STREAM, IPPROTO_MPTCP);
+	close_netns(token);
+	if (!ASSERT_OK_FD(fd, "socket"))
+		return -1;
+	if (!ASSERT_OK(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one,
+				  sizeof(one)), "SO_REUSEADDR") ||
+	    !ASSERT_OK(settimeo(fd, PM_TIMEOUT_MS), "settimeo") ||
+	    (pm && !ASSERT_OK(setsockopt(fd, SOL_MPTCP, PM_PATH_MANAGER, pm,
+					 strlen(pm)), pm))) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static inline int pm_listen(struct pm_net *n, const char *pm)
+{
+	struct sockaddr_storage ss;
+	socklen_t len;
+	int fd;
+
+	fd = pm_socket(n, PM_SERVER, pm);
+	if (fd < 0)
+		return -1;
+	make_sockaddr(n->family, NULL, PM_PORT, &ss, &len);
+	if (!ASSERT_OK(bind(fd, (void *)&ss, len), "bind") ||
+	    !ASSERT_OK(listen(fd, 1024), "listen")) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static inline int pm_connect(struct pm_net *n, int fd)
+{
+	struct sockaddr_storage ss;
+	socklen_t len;
+
+	make_sockaddr(n->family, pm_addr(n->family, 0, true), PM_PORT, &ss, &len);
+	return ASSERT_OK(connect(fd, (void *)&ss, len), "connect") ? 0 : -1;
+}
+
+/* length bytes from the client to the server; half-way, half() is called */
+static inline int pm_transfer(struct pm_net *n, int length, void (*half)(void))
+{
+	static char out[65536], in[65536];
+	int sent = 0, got = 0, ret, i;
+	__u64 end = pm_now_ms() + PM_TIMEOUT_MS;
+	struct pollfd pfd[2];
+
+	while (got < length) {
+		if (!ASSERT_LT(pm_now_ms(), end, "transfer"))
+			return -1;
+		if (half && got >= length / 2) {
+			half();
+			half = NULL;
+		}
+		pfd[0].fd = n->cfd;
+		pfd[0].events = sent < length ? POLLOUT : 0;
+		pfd[1].fd = n->sfd;
+		pfd[1].events = POLLIN;
+		if (!ASSERT_GE(poll(pfd, 2, 1000), 0, "poll"))
+			return -1;
+		if (sent < length) {
+			int want = length - sent > (int)sizeof(out) ?
+				   (int)sizeof(out) : length - sent;
+
+			for (i = 0; i < want; i++)
+				out[i] = (sent + i) * 31 >> 3;
+			ret = send(n->cfd, out, want, MSG_DONTWAIT | MSG_NOSIGNAL);
+			if (ret < 0 && !ASSERT_EQ(errno, EAGAIN, "send"))
+				return -1;
+			if (ret > 0)
+				sent += ret;
+		}
+		ret = recv(n->sfd, in, sizeof(in), MSG_DONTWAIT);
+		if (ret < 0 && !ASSERT_EQ(errno, EAGAIN, "recv"))
+			return -1;
+		if (!ret && !ASSERT_TRUE(false, "end of file"))
+			return -1;
+		for (i = 0; i < ret; i++)
+			if (in[i] != (char)((got + i) * 31 >> 3))
+				return ASSERT_TRUE(false, "bytes") ? 0 : -1;
+		if (ret > 0)
+			got += ret;
+	}
+	return 0;
+}
+
+/* One more connection to the listener of n. The server sends first, then both know
+ * that there can be more subflows.
+ */
+static inline int pm_more(struct pm_net *n, struct pm_net *other, const char *pm)
+{
+	char c = 'x';
+
+	other->family = n->family;
+	other->sfd = -1;
+	other->cfd = pm_socket(n, PM_CLIENT, pm);
+	if (other->cfd < 0 || pm_connect(other, other->cfd))
+		return -1;
+	other->sfd = accept(n->lfd, NULL, NULL);
+	if (!ASSERT_OK_FD(other->sfd, "accept") ||
+	    !ASSERT_OK(settimeo(other->sfd, PM_TIMEOUT_MS), "settimeo") ||
+	    !ASSERT_EQ(send(other->cfd, &c, 1, 0), 1, "send") ||
+	    !ASSERT_EQ(recv(other->sfd, &c, 1, 0), 1, "recv") ||
+	    !ASSERT_EQ(send(other->sfd, &c, 1, 0), 1, "send") ||
+	    !ASSERT_EQ(recv(other->cfd, &c, 1, 0), 1, "recv"))
+		return -1;
+	return 0;
+}
+
+/* A new connection, with the path managers named, NULL for the namespace's */
+static inline int pm_pair(struct pm_net *n, const char *client, const char *server)
+{
+	pm_close_pair(n);
+	n->lfd = pm_listen(n, server);
+	return n->lfd < 0 ? -1 : pm_more(n, n, client);
+}
+
+struct pm_data {
+	__u32 size_subflow_data, num_subflows, size_kernel, size_user;
+};
+
+/* The subflows that are established: the first is also listed when it is closed. */
+static inline int pm_get_subflows(int fd, struct pm_subflows *subflows)
+{
+	struct {
+		struct pm_data head;
+		struct {
+			struct sockaddr_storage local, remote;
+		} addrs[PM_MAX_SUBFLOWS];
+	} __attribute__((aligned(8))) data = {};
+	struct {
+		struct pm_data head;
+		struct tcp_info info[PM_MAX_SUBFLOWS];
+	} __attribute__((aligned(8))) tcp = {};
+	socklen_t len;
+	int i;
+
+	memset(subflows, 0, sizeof(*subflows));
+	do {
+		data.head = (struct pm_data) {
+			.size_subflow_data = sizeof(data.head),
+			.size_user = sizeof(data.addrs[0]),
+		};
+		len = sizeof(data);
+		if (getsockopt(fd, SOL_MPTCP, PM_SUBFLOW_ADDRS, &data, &len))
+			return -errno;
+		tcp.head = (struct pm_data) {
+			.size_subflow_data = sizeof(tcp.head),
+			.size_user = sizeof(tcp.info[0]),
+		};
+		len = sizeof(tcp);
+		if (getsockopt(fd, SOL_MPTCP, PM_TCPINFO, &tcp, &len))
+			return -errno;
+	} while (data.head.num_subflows != tcp.head.num_subflows);
+
+	for (i = 0; i < tcp.head.num_subflows && i < PM_MAX_SUBFLOWS; i++) {
+		if (tcp.info[i].tcpi_state != TCP_ESTABLISHED)
+			continue;
+		subflows->local[subflows->nr] = data.addrs[i].local;
+		subflows->remote[subflows->nr++] = data.addrs[i].remote;
+	}
+	return 0;
+}
+
+static inline bool pm_same_addr(const struct sockaddr_storage *a,
+				const struct sockaddr_storage *b)
+{
+	if (a->ss_family != b->ss_family)
+		return false;
+	if (a->ss_family == AF_INET)
+		return ((struct sockaddr_in *)a)->sin_addr.s_addr ==
+		       ((struct sockaddr_in *)b)->sin_addr.s_addr;
+	return !memcmp(&((struct sockaddr_in6 *)a)->sin6_addr,
+		       &((struct sockaddr_in6 *)b)->sin6_addr, 16);
+}
+
+static inline int pm_port(const struct sockaddr_storage *ss)
+{
+	return ntohs(((struct sockaddr_in *)ss)->sin_port);
+}
+
+static inline int pm_subflows(int fd)
+{
+	struct pm_subflows subflows;
+
+	return pm_get_subflows(fd, &subflows) ? -1 : subflows.nr;
+}
+
+/* Which one it is, -1 if there is none */
+static inline int pm_find(int fd, const char *local, const char *remote)
+{
+	struct sockaddr_storage l, r;
+	struct pm_subflows subflows;
+	int i, family = strchr(local, ':') ? AF_INET6 : AF_INET;
+
+	make_sockaddr(family, local, 0, &l, NULL);
+	make_sockaddr(family, remote, 0, &r, NULL);
+	pm_get_subflows(fd, &subflows);
+	for (i = 0; i < subflows.nr; i++)
+		if (pm_same_addr(&subflows.local[i], &l) &&
+		    pm_same_addr(&subflows.remote[i], &r))
+			return i;
+	return -1;
+}
+
+/* Until there are so many subflows */
+static inline bool pm_wait_subflows(int fd, int nr)
+{
+	__u64 end = pm_now_ms() + PM_TIMEOUT_MS;
+
+	while (pm_subflows(fd) != nr && pm_now_ms() < end)
+		usleep(10000);
+	return ASSERT_EQ(pm_subflows(fd), nr, "subflows");
+}
+
+static inline bool pm_wait_value(const __u64 *value, __u64 least)
+{
+	__u64 end = pm_now_ms() + PM_TIMEOUT_MS;
+
+	while (*(volatile const __u64 *)value < least && pm_now_ms() < end)
+		usleep(10000);
+	return ASSERT_GE(*value, least, "value");
+}
+
+/* Of the client's end of a link */
+static inline int pm_ifindex(int link)
+{
+	struct nstoken *token = open_netns(PM_CLIENT);
+	char name[8];
+	int index;
+
+	if (!ASSERT_OK_PTR(token, "netns"))
+		return 0;
+	snprintf(name, sizeof(name), "c%d", link);
+	index = if_nametoindex(name);
+	close_netns(token);
+	ASSERT_GT(index, 0, name);
+	return index;
+}
+
+/* Sent by the client on a link */
+static inline __u64 pm_link_bytes(int link)
+{
+	char buf[32] = {}, cmd[128];
+	FILE *f;
+
+	snprintf(cmd, sizeof(cmd), "ip netns exec " PM_CLIENT
+		 " cat /sys/class/net/c%d/statistics/tx_bytes", link);
+	f = popen(cmd, "r");
+	if (!ASSERT_OK_PTR(f, "popen"))
+		return 0;
+	if (!ASSERT_OK_PTR(fgets(buf, sizeof(buf), f), "tx_bytes"))
+		buf[0] = 0;
+	pclose(f);
+	return strtoull(buf, NULL, 10);
+}
+
+/* As a middlebox would, or the peer: subflow i of the server's end is gone. */
+static inline int pm_reset_subflow(struct pm_net *n, int i)
+{
+	struct pm_subflows subflows;
+
+	if (!ASSERT_OK(pm_get_subflows(n->cfd, &subflows), "subflows") ||
+	    !ASSERT_GT(subflows.nr, i, "subflows"))
+		return -1;
+	SYS(fail, "ip netns exec " PM_SERVER " ss -K -t sport = :%d dport = :%d >/dev/null",
+	    PM_PORT, pm_port(&subflows.local[i]));
+	return 0;
+fail:
+	return -1;
+}
+
+#endif

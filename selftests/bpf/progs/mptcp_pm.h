@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What a path manager in BPF can do, see include/net/mptcp.h for when it is called */
+#ifndef __MPTCP_PM_H
+#define __MPTCP_PM_H
+
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include <bpf/bpf_endian.h>
+
+#ifndef AF_INET
+#define AF_INET		2
+#define AF_INET6	10
+#endif
+#define ENOSPC		28
+
+#define MPTCP_PM_ADDR_FLAG_BACKUP	(1 << 2)
+
+extern int bpf_mptcp_pm_open(struct mptcp_sock *msk,
+			     const struct mptcp_addr_info *local__nullable,
+			     const struct mptcp_addr_info *remote__nullable,
+			     __u32 ifindex, __u32 flags) __ksym;
+extern int bpf_mptcp_pm_close(struct mptcp_sock *msk,
+			      struct mptcp_subflow_context *subflow) __ksym;
+extern int bpf_mptcp_pm_announce(struct mptcp_sock *msk,
+				 const struct mptcp_addr_info *addr) __ksym;
+extern int bpf_mptcp_pm_withdraw(struct mptcp_sock *msk, __u8 id) __ksym;
+extern int bpf_mptcp_pm_set_backup(struct mptcp_sock *msk,
+				   struct mptcp_subflow_context *subflow,
+				   bool backup) __ksym;
+extern int bpf_mptcp_pm_set_timer(struct mptcp_sock *msk, __u32 ms) __ksym;
+extern void bpf_mptcp_pm_local(const struct mptcp_subflow_context *subflow,
+			       struct mptcp_addr_info *addr) __ksym;
+extern void bpf_mptcp_pm_remote(const struct mptcp_subflow_context *subflow,
+				struct mptcp_addr_info *addr) __ksym;
+
+extern int bpf_iter_mptcp_subflow_new(struct bpf_iter_mptcp_subflow *it,
+				      struct mptcp_sock *msk) __weak __ksym;
+extern struct mptcp_subflow_context *
+bpf_iter_mptcp_subflow_next(struct bpf_iter_mptcp_subflow *it) __weak __ksym;
+extern void
+bpf_iter_mptcp_subflow_destroy(struct bpf_iter_mptcp_subflow *it) __weak __ksym;
+
+extern int bpf_iter_mptcp_local_addr_new(struct bpf_iter_mptcp_local_addr *it,
+					 const struct mptcp_sock *msk) __weak __ksym;
+extern struct mptcp_pm_local *
+bpf_iter_mptcp_local_addr_next(struct bpf_iter_mptcp_local_addr *it) __weak __ksym;
+extern void
+bpf_iter_mptcp_local_addr_destroy(struct bpf_iter_mptcp_local_addr *it) __weak __ksym;
+
+/* An assignment would read bytes between the members, which the verifier refuses. */
+static __always_inline void addr_copy(struct mptcp_addr_info *to,
+				      const struct mptcp_addr_info *from)
+{
+	bpf_probe_read_kernel(to, sizeof(*to), from);
+}
+
+static __always_inline bool addr_equal(const struct mptcp_addr_info *a,
+				       const struct mptcp_addr_info *b)
+{
+	int i;
+
+	if (a->family != b->family)
+		return false;
+	if (a->family == AF_INET)
+		return a->addr.s_addr == b->addr.s_addr;
+	for (i = 0; i < 4; i++)
+		if (a->addr6.in6_u.u6_addr32[i] != b->addr6.in6_u.u6_addr32[i])
+			return false;
+	return true;
+}
+
+/* Is there a subflow from here to there, from and to whatever port? */
+static __attribute__((unused)) bool
+pm_have_subflow(struct mptcp_sock *msk, const struct mptcp_addr_info *local,
+		const struct mptcp_addr_info *remote)
+{
+	struct mptcp_subflow_context *subflow;
+	struct mptcp_addr_info l, r;
+	bool found = false;
+
+	bpf_for_each(mptcp_subflow, subflow, msk) {
+		bpf_mptcp_pm_local(subflow, &l);
+		bpf_mptcp_pm_remote(subflow, &r);
+		found |= addr_equal(&l, local) && addr_equal(&r, remote);
+	}
+	return found;
+}
+
+/* Can a subflow be opened from here? */
+static __attribute__((unused)) bool
+pm_have_local(struct mptcp_sock *msk, const struct mptcp_addr_info *addr)
+{
+	struct mptcp_pm_local *local;
+	bool found = false;
+
+	bpf_for_each(mptcp_local_addr, local, msk)
+		found |= addr_equal(&local->addr, addr);
+	return found;
+}
+
+#endif

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0
+/* One more subflow, which is opened again when it is lost, or could not be opened:
+ * at once, then after a time that doubles.
+ */
+#include "mptcp_pm.h"
+#include "mptcp_pm_recreate.h"
+
+char _license[] SEC("license") = "GPL";
+
+/* bpftool map update name .data.recreate key 0 0 0 0 value ... */
+struct recreate_config recreate_config SEC(".data.recreate") = {
+	.first_ms = 1000,
+	.max_ms = 60000,
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct recreate_state);
+} recreate_states SEC(".maps");
+
+static void again(struct mptcp_sock *msk, struct recreate_state *state)
+{
+	__u32 ms = state->wait_ms;
+
+	state->wait_ms = ms ? ms * 2 : recreate_config.first_ms;
+	if (state->wait_ms > recreate_config.max_ms)
+		state->wait_ms = recreate_config.max_ms;
+	bpf_mptcp_pm_set_timer(msk, ms ?: 1);
+}
+
+SEC("struct_ops.s")
+void BPF_PROG(recreate_timeout, struct mptcp_sock *msk)
+{
+	struct recreate_state *state = bpf_sk_storage_get(&recreate_states, msk, 0, 0);
+
+	if (!state)
+		return;
+	state->tries++;
+	state->id = bpf_mptcp_pm_open(msk, NULL, NULL, 0, 0);
+	if (state->id < 0)
+		again(msk, state);
+}
+
+SEC("struct_ops.s")
+void BPF_PROG(recreate_established, struct mptcp_sock *msk)
+{
+	struct recreate_state *state;
+
+	if (msk->pm.server_side)
+		return;
+	state = bpf_sk_storage_get(&recreate_states, msk, 0,
+				   BPF_SK_STORAGE_GET_F_CREATE);
+	if (state)
+		again(msk, state);
+}
+
+SEC("struct_ops.s")
+void BPF_PROG(recreate_subflow_closed, struct mptcp_sock *msk,
+	      struct mptcp_subflow_context *subflow, int err)
+{
+	struct recreate_state *state = bpf_sk_storage_get(&recreate_states, msk, 0, 0);
+
+	if (!state || state->id != subflow->subflow_id)
+		return;
+	state->err = err;
+	/* A server that refuses it does so after the handshake. */
+	if (subflow->fully_established)
+		state->wait_ms = 0;
+	again(msk, state);
+}
+
+SEC(".struct_ops.link")
+struct mptcp_pm_ops recreate = {
+	.established = (void *)recreate_established,
+	.subflow_closed = (void *)recreate_subflow_closed,
+	.timeout = (void *)recreate_timeout,
+	.name = "recreate",
+};

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Counts what it is told, and does what it is told by the test. */
+#include "mptcp_pm.h"
+#include "mptcp_pm_watch.h"
+
+#define ENOENT	2
+
+char _license[] SEC("license") = "GPL";
+
+__u64 events[NR_WATCH];
+__u64 errors;			/* callbacks that were not in order */
+int closed_err;
+__u8 removed_id;
+__u8 prio;
+struct watch_end announced;
+int released_ret;		/* of an open from release() */
+__u32 tick_ms = 20;		/* 0: no timer */
+__u64 after_update;		/* calls of the program that came later */
+struct watch_cmd cmd;
+
+struct watch_session {
+	__u32 established;
+	__u32 subflows;
+	__u32 over;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct watch_session);
+} watch_sessions SEC(".maps");
+
+static struct watch_session *count(struct mptcp_sock *msk, enum watch_event event)
+{
+	struct watch_session *s;
+
+	__sync_fetch_and_add(&events[event], 1);
+	s = bpf_sk_storage_get(&watch_sessions, msk, 0,
+			       event == WATCH_INIT ? BPF_SK_STORAGE_GET_F_CREATE : 0);
+	if (!s || s->over)
+		__sync_fetch_and_add(&errors, 1);
+	return s;
+}
+
+static void to_addr(struct mptcp_addr_info *addr, const struct watch_end *end)
+{
+	int i;
+
+	addr->id = end->id;
+	addr->family = end->family;
+	addr->port = end->port;
+	for (i = 0; i < 4; i++)
+		addr->addr6.in6_u.u6_addr32[i] = end->addr[i];
+}
+
+
+static int obey(struct mptcp_sock *msk)
+{
+	struct mptcp_addr_info local = {}, remote = {};
+	struct mptcp_subflow_context *subflow;
+	struct mptcp_pm_local *addr;
+	int ret = 0;
+
+	to_addr(&local, &cmd.local);
+	to_addr(&remote, &cmd.remote);
+	switch (cmd.op) {
+	case WATCH_OPEN:
+		return bpf_mptcp_pm_open(msk, cmd.has_local ? &local : NULL,
+					 cmd.has_remote ? &remote : NULL,
+					 cmd.ifindex, cmd.flags);
+	case WATCH_CLOSE:
+		bpf_for_each(mptcp_subflow, subflow, msk)
+			if (subflow->subflow_id == cmd.id)
+				return bpf_mptcp_pm_close(msk, subflow);
+		return -ENOENT;
+	case WATCH_BACKUP:
+		bpf_for_each(mptcp_subflow, subflow, msk)
+			if (subflow->subflow_id == cmd.id)
+				return bpf_mptcp_pm_set_backup(msk, subflow,
+							       cmd.flags);
+		return -ENOENT;
+	case WATCH_ANNOUNCE:
+		return bpf_mptcp_pm_announce(msk, &local);
+	case WATCH_WITHDRAW:
+		return bpf_mptcp_pm_withdraw(msk, cmd.id);
+	case WATCH_TIMER:
+		return bpf_mptcp_pm_set_timer(msk, cmd.id);
+	case WATCH_LIST:
+		bpf_for_each(mptcp_subflow, subflow, msk)
+			ret++;
+		cmd.addrs = 0;
+		bpf_for_each(mptcp_local_addr, addr, msk)
+			cmd.addrs++;
+		return ret;
+	}
+	return 0;
+}
+
+SEC("struct_ops.s")
+void BPF_PROG(watch_init, struct mptcp_sock *msk)
+{
+	count(msk, WATCH_INIT);
+	if (tick_ms)
+		bpf_mptcp_pm_set_timer(msk, tick_ms);
+}
+
+SEC("struct_ops.s")
+void BPF_PROG(watch_established, struct mptcp_sock *msk)
+{
+	struct watch_session *s = count(msk, WATCH_ESTABLISHED);
+
+	if (s && s->established++)
+		__sync_fetch_and_add(&errors, 1);
+}
+
+SEC("struct_ops.s")
+void BPF_PROG(watch_release, struct mptcp_sock *msk)
+{
+	count(msk, WATCH_RELEASE);
+
+	released_ret = bpf_mptcp_pm_open(msk, NULL, NULL, 0, 0);
+	bpf_sk_storage_delete(&watch_sessions, msk);
+}
+
+SEC("struct_ops.s")
+void BPF_PROG(watch_subflow_established, struct mptcp_sock *msk,
+	      struct mptcp_subflow_context *subflow)
+{
+	struct watch_session *s = count(msk, WATCH_SUBFLOW_ESTABLISHED);
+
+	if (s)
+		s->subflows++;
+}
+
+SEC("struct_ops.s")
+void BPF_PROG(watch_subflow_closed, struct mptcp_sock *msk,
+	      struct mptcp_subflow_context *subflow, int err)
+{
+	count(msk, WATCH_SUBFLOW_CLOSED);
+	closed_err = err;
+}
+
+SEC("struct_ops.s")
+void BPF_PROG(watch_subflow_prio, struct mptcp_sock *msk,
+	      struct mptcp_subflow_context *subflow)
+{
+	count(msk, WATCH_SUBFLOW_PRIO);
+	prio = subflow->backup;
+}
+
+SEC("struct_ops.s")
+void BPF_PROG(watch_addr_announced, struct mptcp_sock *msk,
+	      const struct mptcp_addr_info *addr)
+{
+	int i;
+
+	announced.id = addr->id;
+	announced.family = addr->family;
+	announced.port = addr->port;
+	for (i = 0; i < 4; i++)
+		announced.addr[i] = addr->addr6.in6_u.u6_addr32[i];
+	count(msk, WATCH_ADDR_ANNOUNCED);
+}
+
+SEC("struct_ops.s")
+void BPF_PROG(watch_addr_removed, struct mptcp_sock *msk, __u8 id)
+{
+	removed_id = id;
+	count(msk, WATCH_ADDR_REMOVED);
+}
+
+SEC("struct_ops.s")
+void BPF_PROG(watch_addrs_changed, struct mptcp_sock *msk)
+{
+	count(msk, WATCH_ADDRS_CHANGED);
+}
+
+SEC("struct_ops.s")
+void BPF_PROG(watch_timeout, struct mptcp_sock *msk)
+{
+	__u32 op;
+
+	count(msk, WATCH_TIMEOUT);
+	if (tick_ms)
+		bpf_mptcp_pm_set_timer(msk, tick_ms);
+	op = cmd.op;
+	if (op == WATCH_NOTHING || cmd.token != msk->token)
+		return;
+	cmd.ret = obey(msk);
+	/* with an order to it: the test waits for the operation to be gone */
+	__sync_fetch_and_and(&cmd.op, 0);
+}
+
+SEC("struct_ops")
+int BPF_PROG(watch_accept, const struct mptcp_sock *msk,
+	     const struct mptcp_pm_join *join)
+{
+	__sync_fetch_and_add(&events[WATCH_ACCEPT], 1);
+	return 0;
+}
+
+SEC(".struct_ops.link")
+struct mptcp_pm_ops watch = {
+	.init = (void *)watch_init,
+	.established = (void *)watch_established,
+	.release = (void *)watch_release,
+	.subflow_established = (void *)watch_subflow_established,
+	.subflow_closed = (void *)watch_subflow_closed,
+	.subflow_prio = (void *)watch_subflow_prio,
+	.addr_announced = (void *)watch_addr_announced,
+	.addr_removed = (void *)watch_addr_removed,
+	.addrs_changed = (void *)watch_addrs_changed,
+	.timeout = (void *)watch_timeout,
+	.accept = (void *)watch_accept,
+	.name = "watch",
+};
+
+/* The same again, for links to be updated with */
+SEC("struct_ops.s")
+void BPF_PROG(watch2_timeout, struct mptcp_sock *msk)
+{
+	__sync_fetch_and_add(&after_update, 1);
+	bpf_mptcp_pm_set_timer(msk, tick_ms);
+}
+
+SEC(".struct_ops.link")
+struct mptcp_pm_ops watch2 = {
+	.init = (void *)watch_init,
+	.release = (void *)watch_release,
+	.timeout = (void *)watch2_timeout,
+	.name = "watch",
+};
