@@ -8,26 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from bpftcp.series import load_series
+
 ROOT = Path(__file__).parents[1]
 PATCHES = ROOT / "patches"
 OVERRIDES = PATCHES / "overrides"
 BASES = sorted(p.name for p in OVERRIDES.iterdir() if p.is_dir())
 NEW_FILE = re.compile(r"^diff --git a/(\S+) b/\S+\nnew file mode ", re.M)
-
-
-def _patches(base: str | None) -> list[Path]:
-    """The patches of all topics in order; with base, its overrides in their places."""
-    found = []
-    topic = ""
-    for line in (PATCHES / "series").read_text().splitlines():
-        name = line.partition("#")[0].strip()
-        if name.startswith("["):
-            topic = name.strip("[]")
-        elif name:
-            path = PATCHES / topic / name
-            override = OVERRIDES / (base or "") / topic / name
-            found.append(override if base and override.is_file() else path)
-    return found
 
 
 def _new_files(patches: list[Path], folder: Path) -> dict[str, str]:
@@ -44,9 +31,10 @@ def _new_files(patches: list[Path], folder: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("base", BASES)
 def test_files_of_ours_are_the_same_on_every_base(base: str, tmp_path: Path) -> None:
-    ours = _new_files(_patches(None), tmp_path / "canonical")
+    patches = load_series(PATCHES, base).patches
+    ours = _new_files([PATCHES / p.name for p in patches], tmp_path / "canonical")
     assert "net/ipv4/tcp_extopt.c" in ours
-    assert _new_files(_patches(base), tmp_path / base) == ours
+    assert _new_files([p.path for p in patches], tmp_path / base) == ours
 
 
 @pytest.mark.parametrize("path", sorted(OVERRIDES.rglob("*.patch")), ids=lambda p: p.name[:20])
