@@ -6,10 +6,8 @@
 #define __EXTOPT_ALL_H
 
 #include <netinet/tcp.h>
+#include "extopt_sock.h"
 
-#ifndef TCP_DELACK_MAX_US
-#define TCP_DELACK_MAX_US	46
-#endif
 #ifndef TCP_DELACK_SEGS
 #define TCP_DELACK_SEGS		48
 #endif
@@ -41,12 +39,13 @@ static inline void all_close(void)
 	extopt_iw__destroy(skel.iw);
 	extopt_cc__destroy(skel.cc);
 	extopt_uto__destroy(skel.uto);
+	look_close();
 	memset(&skel, 0, sizeof(skel));
 }
 
 static inline int all_open(void)
 {
-	if (LOAD(uto) && LOAD(cc) && LOAD(iw) && LOAD(delack) && LOAD(toa))
+	if (!look_open() && LOAD(uto) && LOAD(cc) && LOAD(iw) && LOAD(delack) && LOAD(toa))
 		return 0;
 	all_close();
 	return -1;
@@ -108,7 +107,7 @@ static inline struct conn_state state_of(int fd)
 
 	st.user_timeout = get_int(fd, TCP_USER_TIMEOUT);
 	st.delack_segs = get_int(fd, TCP_DELACK_SEGS);
-	st.delack_us = get_int(fd, TCP_DELACK_MAX_US);
+	st.delack_us = look_delack_us(fd);
 	len = sizeof(st.cc);
 	ASSERT_OK(getsockopt(fd, SOL_TCP, TCP_CONGESTION, st.cc, &len), "cc");
 	memset(st.cc + strlen(st.cc), 0, sizeof(st.cc) - strlen(st.cc));

@@ -7,14 +7,14 @@
 
 #include "test_progs.h"
 #include "progs/extopt_path.h"
+#include "progs/extopt_look.h"
 #include "progs/extopt_delack.h"
 #include "extopt_path.skel.h"
+#include "extopt_look.skel.h"
 #include "extopt_delack.skel.h"
 #include "extopt_net.h"
+#include "extopt_sock.h"
 
-#ifndef TCP_DELACK_MAX_US
-#define TCP_DELACK_MAX_US	46
-#endif
 #define TCP_DELACK_SEGS	48
 
 #define KIND		254
@@ -175,7 +175,7 @@ static void test_change(void)
 	/* Withdrawn */
 	config(client, 0, 0);
 	check_per_ack(0, false);
-	ASSERT_EQ(net_int(net.sfd, TCP_DELACK_MAX_US), 200000, "delay");
+	ASSERT_EQ(look_delack_us(net.sfd), 200000, "delay");
 	server->data_delack->delack_config.max_segs = 64;
 }
 
@@ -211,7 +211,7 @@ static int least_delay(int *set)
 		us = ack_delay();
 		if (us < least)
 			least = us;
-		us = net_int(net.sfd, TCP_DELACK_MAX_US);
+		us = look_delack_us(net.sfd);
 		if (us < *set)
 			*set = us;
 	}
@@ -227,7 +227,7 @@ static void check_delay(int rtt_ms, int part)
 		if (segments(net.cfd, net.sfd, 1))
 			return;
 	}
-	set = net_int(net.sfd, TCP_DELACK_MAX_US);
+	set = look_delack_us(net.sfd);
 	ASSERT_GE(set, want * 85 / 100, "set");
 	ASSERT_LE(set, want * 160 / 100, "set");
 	least = set;
@@ -271,7 +271,7 @@ void serial_test_extopt_delack(void)
 
 	client = load("delack");
 	server = load("delack2");
-	if (!client || !server)
+	if (!client || !server || look_open())
 		goto destroy;
 	for (i = 0; i < ARRAY_SIZE(tests); i++) {
 		for (v6 = 0; v6 < 2; v6++) {
@@ -286,6 +286,7 @@ void serial_test_extopt_delack(void)
 		}
 	}
 destroy:
+	look_close();
 	extopt_delack__destroy(client);
 	extopt_delack__destroy(server);
 }

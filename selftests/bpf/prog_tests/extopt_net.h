@@ -18,7 +18,12 @@
 #define NET_CLIENT	"extopt_client"
 #define NET_SERVER	"extopt_server"
 #define NET_PORT	7000
+#define NET_PROBE_PORT	7001	/* of UDP */
 #define NET_TIMEOUT_MS	60000
+/* What a user timeout may be late in a guest that shares its processors, besides what
+ * the kernel says; less than what there is between those that are told apart
+ */
+#define NET_SLACK_MS	1500
 
 struct extopt_net {
 	struct extopt_path *path;
@@ -91,6 +96,70 @@ static inline int net_rtt(int ms)
 	return 0;
 fail:
 	return -1;
+}
+
+static inline int net_udp(const char *ns, int family, int port)
+{
+	struct sockaddr_storage any;
+	struct nstoken *token;
+	socklen_t len;
+	int fd;
+
+	token = open_netns(ns);
+	if (!ASSERT_OK_PTR(token, "netns"))
+		return -1;
+	fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+	close_netns(token);
+	make_sockaddr(family, NULL, port, &any, &len);
+	if (!ASSERT_OK_FD(fd, "UDP socket") ||
+	    !ASSERT_OK(bind(fd, (void *)&any, len), "bind")) {
+		if (fd >= 0)
+			close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+/* Until there is a way from one namespace to an address of the other and back. A link
+ * that was set up drops what is sent before the kernel has noticed, at either end, and
+ * the neighbour is looked for again after a second only: in the round-trip time of a
+ * SYN that would be most of it, and so in the RTO.
+ */
+static inline int net_wait_up(int family, const char *from, const char *to,
+			      const char *addr)
+{
+	struct sockaddr_storage ss, peer;
+	struct pollfd pfd = { .events = POLLIN };
+	int here, there, i, err = -1;
+	socklen_t len, peer_len;
+	char byte = 0;
+
+	here = net_udp(from, family, 0);
+	there = net_udp(to, family, NET_PROBE_PORT);
+	if (here < 0 || there < 0)
+		goto close;
+	make_sockaddr(family, addr, NET_PROBE_PORT, &ss, &len);
+	for (i = 0; i < NET_TIMEOUT_MS / 20; i++) {
+		sendto(here, &byte, 1, 0, (void *)&ss, len);
+		pfd.fd = there;
+		poll(&pfd, 1, 10);
+		peer_len = sizeof(peer);
+		if (recvfrom(there, &byte, 1, 0, (void *)&peer, &peer_len) == 1)
+			sendto(there, &byte, 1, 0, (void *)&peer, peer_len);
+		pfd.fd = here;
+		poll(&pfd, 1, 10);
+		if (recv(here, &byte, 1, 0) == 1) {
+			err = 0;
+			break;
+		}
+	}
+	ASSERT_OK(err, "path");
+close:
+	if (here >= 0)
+		close(here);
+	if (there >= 0)
+		close(there);
+	return err;
 }
 
 static inline struct bpf_link *net_attach(const struct bpf_program *prog,
@@ -172,7 +241,8 @@ static inline int net_open(struct extopt_net *n, int family)
 	path->links.from_client = net_attach(path->progs.from_client, NET_CLIENT,
 					     "c0");
 	if (!path->links.to_server || !path->links.to_client ||
-	    !path->links.from_server || !path->links.from_client)
+	    !path->links.from_server || !path->links.from_client ||
+	    net_wait_up(family, NET_CLIENT, NET_SERVER, net_addr(family, true)))
 		goto fail;
 	return 0;
 fail:
@@ -293,21 +363,37 @@ static inline int net_int(int fd, int opt)
 	return val;
 }
 
-/* Milliseconds until data that nobody acknowledges is given up */
-static inline int net_give_up(int fd)
+/* The path is cut, and data that nobody acknowledges given up after the user timeout:
+ * milliseconds
+ */
+static inline int net_give_up(struct extopt_net *n, int fd, int seconds)
 {
 	struct pollfd pfd = { .fd = fd };
-	int err = 0, ms;
+	struct tcp_info info = {};
+	int err = 0, ms = -1, rto;
 	__u64 start;
-	socklen_t len = sizeof(err);
+	socklen_t len;
 
+	ASSERT_EQ(net_int(fd, TCP_USER_TIMEOUT), 1000 * seconds, "user timeout");
+	len = sizeof(info);
+	ASSERT_OK(getsockopt(fd, SOL_TCP, TCP_INFO, &info, &len), "TCP_INFO");
+	rto = info.tcpi_rto / 1000;
+	n->path->bss->mode = PATH_CUT;
 	start = net_now_ms();
 	if (!ASSERT_EQ(send(fd, "lost", 4, 0), 4, "send") ||
 	    !ASSERT_EQ(poll(&pfd, 1, NET_TIMEOUT_MS), 1, "poll"))
-		return -1;
+		goto pass;
 	ms = net_now_ms() - start;
+	len = sizeof(err);
 	ASSERT_OK(getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len), "SO_ERROR");
 	ASSERT_EQ(err, ETIMEDOUT, "error");
+	/* It counts from the first retransmission by the timer, and before that
+	 * there is a loss probe, each after the RTO at the latest.
+	 */
+	ASSERT_GE(ms, 1000 * seconds - 20, "not before");
+	ASSERT_LE(ms, 1000 * seconds + 2 * rto + NET_SLACK_MS, "not after");
+pass:
+	n->path->bss->mode = PATH_PASS;
 	return ms;
 }
 

@@ -43,6 +43,11 @@ static int trust_proxy(bool on)
 	return trust("::ffff:10.79.0.1", 128, on) || trust("fd79::1", 128, on);
 }
 
+static const char *proxy_addr(void)
+{
+	return net.family == AF_INET ? "10.80.0.1" : "fd80::1";
+}
+
 /* A third namespace, of those who use the proxy */
 static int add_user(void)
 {
@@ -56,7 +61,7 @@ static int add_user(void)
 	SYS(fail, "ip -n " NET_CLIENT " addr add fd80::1/64 dev p0 nodad");
 	SYS(fail, "ip -n " USER_NS " link set u0 up");
 	SYS(fail, "ip -n " NET_CLIENT " link set p0 up");
-	return 0;
+	return net_wait_up(net.family, USER_NS, NET_CLIENT, proxy_addr());
 fail:
 	return -1;
 }
@@ -141,8 +146,8 @@ static int through_proxy(bool told, struct sockaddr_storage *peer)
 	memset(&toa->bss->toa_stats, 0, sizeof(toa->bss->toa_stats));
 
 	token = open_netns(NET_CLIENT);
-	lfd = start_server(net.family, SOCK_STREAM, net.family == AF_INET ?
-			   "10.80.0.1" : "fd80::1", PROXY_PORT, NET_TIMEOUT_MS);
+	lfd = start_server(net.family, SOCK_STREAM, proxy_addr(), PROXY_PORT,
+			   NET_TIMEOUT_MS);
 	close_netns(token);
 	if (!ASSERT_OK_FD(lfd, "proxy"))
 		return -1;

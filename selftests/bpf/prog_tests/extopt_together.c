@@ -236,34 +236,24 @@ static void test_many(void)
 /* What the server's subflow is set to, in the form of a socket that can be asked */
 static int look_at_subflow(struct conn_state *st)
 {
-	struct extopt_look *look;
+	struct extopt_sock sock;
 	struct nstoken *token;
-	char buf[16];
-	int fd = -1;
+	int err;
 
 	memset(st, 0, sizeof(*st));
-	look = extopt_look__open_and_load();
-	if (!ASSERT_OK_PTR(look, "extopt_look"))
-		return -1;
-	look->bss->port = NET_PORT;
 	token = open_netns(NET_SERVER);
-	if (ASSERT_OK_PTR(token, "netns") &&
-	    ASSERT_OK(extopt_look__attach(look), "attach")) {
-		fd = bpf_iter_create(bpf_link__fd(look->links.look));
-		if (ASSERT_OK_FD(fd, "bpf_iter_create"))
-			while (read(fd, buf, sizeof(buf)) > 0)
-				;
-	}
+	if (!ASSERT_OK_PTR(token, "netns"))
+		return -1;
+	err = look_for(0, NET_PORT, &sock);
 	close_netns(token);
-	if (fd >= 0)
-		close(fd);
-	ASSERT_EQ(look->bss->found, 1, "subflows");
-	ASSERT_EQ(look->bss->seen.is_mptcp, 1, "MPTCP");
-	st->user_timeout = look->bss->seen.user_timeout;
-	st->delack_segs = look->bss->seen.delack_segs;
-	st->cwnd = look->bss->seen.cwnd;
-	strcpy(st->cc, look->bss->seen.cc);
-	extopt_look__destroy(look);
+	if (err)
+		return -1;
+	ASSERT_EQ(sock.is_mptcp, 1, "MPTCP");
+	st->user_timeout = sock.user_timeout;
+	st->delack_segs = sock.delack_segs;
+	st->delack_us = sock.delack_max;
+	st->cwnd = sock.cwnd;
+	strcpy(st->cc, sock.cc);
 	return 0;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What the sockets that a port has are set to, subflows too, which have no file
- * descriptor to ask.
+/* What a socket is set to where there is no socket option to ask, or no file
+ * descriptor: subflows have none.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
@@ -11,7 +11,10 @@
 
 char _license[] SEC("license") = "GPL";
 
-__u16 port;			/* local */
+extern unsigned long CONFIG_HZ __kconfig;
+
+__u64 cookie;			/* of the socket, or ... */
+__u16 port;			/* ... 0, and the local port of all that are meant */
 int found;
 struct extopt_sock seen;	/* the last of them */
 
@@ -21,7 +24,9 @@ int look(struct bpf_iter__tcp *ctx)
 	struct sock_common *skc = ctx->sk_common;
 	struct tcp_sock *tp;
 
-	if (!skc || skc->skc_state != TCP_ESTABLISHED || skc->skc_num != port)
+	if (!skc || skc->skc_state != TCP_ESTABLISHED)
+		return 0;
+	if (cookie ? bpf_get_socket_cookie(skc) != cookie : skc->skc_num != port)
 		return 0;
 	tp = bpf_skc_to_tcp_sock(skc);
 	if (!tp)
@@ -29,6 +34,7 @@ int look(struct bpf_iter__tcp *ctx)
 	found++;
 	seen.user_timeout = tp->inet_conn.icsk_user_timeout;
 	seen.delack_segs = tp->delack_segs + 1;
+	seen.delack_max = tp->inet_conn.icsk_delack_max * 1000000UL / CONFIG_HZ;
 	seen.cwnd = tp->snd_cwnd;
 	seen.is_mptcp = tp->is_mptcp;
 	bpf_probe_read_kernel_str(seen.cc, sizeof(seen.cc),

@@ -5,6 +5,7 @@
 struct extopt_sock {
 	__u32 user_timeout;	/* milliseconds */
 	__u32 delack_segs;
+	__u32 delack_max;	/* microseconds */
 	__u32 cwnd;
 	__u32 is_mptcp;
 	char cc[16];
