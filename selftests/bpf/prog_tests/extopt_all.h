@@ -79,7 +79,7 @@ struct conn_state {
 	char cc[16];
 	int cwnd;
 	int delack_segs, delack_us;
-	int client_family;
+	struct toa_client client;
 };
 
 static inline int get_int(int fd, int opt)
@@ -91,12 +91,13 @@ static inline int get_int(int fd, int opt)
 	return val;
 }
 
-static inline int client_family(int fd)
+static inline struct toa_client client_of(int fd)
 {
-	struct toa_client client;
+	struct toa_client client = {};
 
-	return bpf_map_lookup_elem(bpf_map__fd(skel.toa->maps.toa_received), &fd,
-				   &client) ? 0 : client.family;
+	bpf_map_lookup_elem(bpf_map__fd(skel.toa->maps.toa_received), &fd,
+			    &client);
+	return client;
 }
 
 static inline struct conn_state state_of(int fd)
@@ -114,7 +115,7 @@ static inline struct conn_state state_of(int fd)
 	len = sizeof(info);
 	ASSERT_OK(getsockopt(fd, SOL_TCP, TCP_INFO, &info, &len), "info");
 	st.cwnd = info.tcpi_snd_cwnd;
-	st.client_family = client_family(fd);
+	st.client = client_of(fd);
 	return st;
 }
 

@@ -61,7 +61,10 @@ static int ask(const char *name, const char *get)
 		ASSERT_OK(memcmp(way->opt + 4, name, strlen(name)), "name");
 	}
 	ASSERT_EQ(way->with_data + way->with_ack, 0, "later");
-	ASSERT_EQ(net_way(&net, TO_CLIENT)->with_syn, 0, "SYN-ACK");
+	/* Understood, if there was something */
+	ASSERT_EQ(net_way(&net, TO_CLIENT)->with_syn, !!*name, "SYN-ACK");
+	if (*name)
+		ASSERT_EQ(net_way(&net, TO_CLIENT)->opt_len, 4, "no value");
 	check_cc(net.sfd, get);
 	check_cc(net.cfd, DEFAULT_CC);
 	return 0;
@@ -118,6 +121,12 @@ static void test_not_granted(void)
 		return;
 	ASSERT_EQ(skel->bss->cc_stats.unknown, 1, "unknown");
 	ASSERT_EQ(skel->bss->cc_stats.ignored, 0, "ignored");
+
+	/* Longer, and nothing is asked for: what has room is another name. */
+	want("thirteen-char");
+	if (net_pair(&net, "cc", "cc") || net_ping(&net))
+		return;
+	ASSERT_EQ(net_way(&net, TO_SERVER)->with_syn, 0, "SYN");
 }
 
 void serial_test_extopt_cc(void)

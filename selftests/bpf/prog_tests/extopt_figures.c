@@ -116,7 +116,7 @@ static void sample_rtt(int ms)
 }
 
 /* The round-trip time that a server's data makes for itself at a bottleneck with a
- * buffer of ten times what the path holds, with the congestion control asked for
+ * buffer of nine times what the path holds, with the congestion control asked for
  */
 static void test_cc(void)
 {
@@ -127,6 +127,8 @@ static void test_cc(void)
 	    " qdisc replace dev c0 root netem delay 10ms limit 1000");
 	SYS(fail, "tc -n " NET_SERVER
 	    " qdisc replace dev s0 root netem delay 10ms rate 20mbit limit 300");
+	/* The limit is of packets: they are to be segments. */
+	SYS(fail, "ip -n " NET_SERVER " link set s0 gso_max_segs 1");
 	for (i = 0; i < POINTS(names, 2); i++) {
 		cc_now = names[i];
 		memset(&skel.cc->data_cc->cc_wanted, 0, sizeof(struct cc_name));

@@ -27,6 +27,7 @@
 #define NS_NAME		"extopt_input"
 #define NAMES		"uto cc iw delack toa4 toa6 toa254 toa200"
 #define GOOD_CC		"reno"
+#define OTHER_CC	"bbr"	/* allowed, too */
 
 enum use { UTO, CC, IW, DELACK, TOA, NR_USES };
 
@@ -67,10 +68,24 @@ static const struct input bad[] = {
 	{ TOA, "toa4: port 0", { 254, 10, EXID(0xeb05), 0, 0, 9, 9, 9, 9 } },
 	{ TOA, "toa4: address 0", { 254, 10, EXID(0xeb05), 1, 2 } },
 	{ TOA, "toa6: short", { 254, 12, EXID(0xeb06), 1, 2, 0xfd, 1 } },
+	{ TOA, "toa6: long", { 254, 23, EXID(0xeb06), 1, 2, 0xfd, [22] = 1 }, true },
+	{ TOA, "toa6: port 0", { 254, 22, EXID(0xeb06), 0, 0, 0xfd, [21] = 1 } },
+	{ TOA, "toa6: address 0", { 254, 22, EXID(0xeb06), 1, 2 } },
 	{ TOA, "toa254: short", { 254, 7, 1, 2, 9, 9, 9 } },
 	{ TOA, "toa254: port 0", { 254, 8, 0, 0, 9, 9, 9, 9 } },
+	{ TOA, "toa254: address 0", { 254, 8, 1, 2 } },
+	{ TOA, "toa254: IPv6 port 0", { 254, 20, 0, 0, 0xfd, [19] = 1 } },
+	{ TOA, "toa254: IPv6 address 0", { 254, 20, 1, 2 } },
+	{ TOA, "toa254: IPv6 long", { 254, 21, 1, 2, 0xfd, [19] = 1 }, true },
+	{ TOA, "toa200: IPv6 address 0", { 200, 20, 1, 2 } },
 	{ TOA, "toa200: no value", { 200, 2 } },
 	{ TOA, "toa200: long", { 200, 9, 1, 2, 9, 9, 9, 9, 9 } },
+};
+
+/* Good on a SYN, and only there */
+static const struct input late[] = {
+	{ CC, "cc: later", { 254, 7, EXID(0xeb02), 'b', 'b', 'r' } },
+	{ IW, "iw: later", { 254, 6, EXID(0xeb03), 0, 7 } },
 };
 
 /* The same with a value that is one */
@@ -80,7 +95,17 @@ static const struct input good[] = {
 	{ IW, "iw", { 254, 6, EXID(0xeb03), 0, 5 } },
 	{ DELACK, "delack", { 254, 6, EXID(0xeb04), 5, 16 } },
 	{ TOA, "toa4", { 254, 10, EXID(0xeb05), 1, 2, 9, 9, 9, 9 } },
+	/* On a SYN, if somebody leaves the timestamp out for it */
+	{ TOA, "toa6", { 254, 22, EXID(0xeb06), 1, 2, 0xfd, [21] = 1 } },
+	{ TOA, "toa254", { 254, 8, 1, 2, 9, 9, 9, 9 } },
+	{ TOA, "toa200", { 200, 20, 1, 2, 0xfd, [19] = 1 } },
 };
+
+/* The length of an IPv6 address, with kind, ExID and port */
+static bool is_v6(const struct input *in)
+{
+	return in->use == TOA && in->opt[1] >= 20;
+}
 
 static __u64 *ignored(enum use use)
 {
@@ -125,6 +150,7 @@ static int connection(struct wire *w, struct wire_conn *c, int lfd,
 	int fd;
 
 	wire_conn_init(c, w, c->kport);
+	c->ts = !in || in->opt[1] < 20;
 	if (!ASSERT_OK(wire_connect(c, in ? in->opt : NULL, in ? in->opt[1] : 0,
 				    NULL), in ? in->what : "without"))
 		return -1;
@@ -171,37 +197,77 @@ static void check(struct wire *w, struct wire_conn *c, int lfd,
 	close(fd);
 }
 
-/* On a connection that has a value already */
+/* One on a segment of a connection that has a value already */
+static void check_later(struct wire_conn *c, int fd, const struct input *in)
+{
+	struct conn_state st = state_of(fd), now;
+	__u64 before = *ignored(in->use), applied = all_applied();
+	char buf;
+
+	ASSERT_OK(wire_send(c, .flags = WIRE_ACK, .opt = in->opt,
+			    .opt_len = in->opt[1], .data = "x", .len = 1), "send");
+	ASSERT_EQ(recv(fd, &buf, 1, 0), 1, "recv");
+	ASSERT_EQ(*ignored(in->use), before + 1, in->what);
+	ASSERT_EQ(all_applied(), applied, in->what);
+	now = state_of(fd);
+	ASSERT_OK(memcmp(&st, &now, sizeof(st)), in->what);
+}
+
 static void test_later(struct wire *w, struct wire_conn *c, int lfd)
 {
-	struct conn_state st, now;
-	const struct input *in;
-	__u64 before;
 	int i, j, fd;
 
 	for (i = 0; i < ARRAY_SIZE(good); i++) {
-		if (good[i].use != UTO && good[i].use != DELACK)
-			continue;
 		fd = connection(w, c, lfd, &good[i]);
 		if (fd < 0)
 			return;
+		for (j = 0; j < ARRAY_SIZE(bad); j++)
+			if (bad[j].use == good[i].use && !bad[j].malformed)
+				check_later(c, fd, &bad[j]);
+		for (j = 0; j < ARRAY_SIZE(late); j++)
+			if (late[j].use == good[i].use)
+				check_later(c, fd, &late[j]);
+		bytes(c, fd);
+		close(fd);
+	}
+}
+
+/* A SYN-ACK with requests of a client: they are not for this end. */
+static void test_synack(struct wire *w, struct wire_conn *c, int lfd)
+{
+	struct conn_state st, base;
+	struct wire_seg syn;
+	__u64 before;
+	int i, fd;
+
+	strcpy(skel.cc->data_cc->cc_wanted.s, GOOD_CC);
+	skel.iw->data_iw->iw_config.want = 5;
+	for (i = -1; i < (int)ARRAY_SIZE(late); i++) {
+		const struct input *in = i < 0 ? NULL : &late[i];
+
+		fd = wire_sk(w);
+		wire_conn_init(c, w, 0);
+		before = in ? *ignored(in->use) : all_ignored();
+		if (!ASSERT_OK_FD(fd, "client") ||
+		    !ASSERT_OK(extopt_select(fd, in && in->use == CC ? "cc" : "iw"),
+			       "select") ||
+		    !ASSERT_OK(wire_sk_connect(c, fd), "connect") ||
+		    !ASSERT_OK(wire_accept(c, in ? in->opt : NULL,
+					   in ? in->opt[1] : 0, &syn), "accept"))
+			break;
 		st = state_of(fd);
-		for (j = 0; j < ARRAY_SIZE(bad); j++) {
-			in = &bad[j];
-			if (in->use != good[i].use || in->malformed)
-				continue;
-			before = *ignored(in->use);
-			ASSERT_OK(wire_send(c, .flags = WIRE_ACK, .opt = in->opt,
-					    .opt_len = in->opt[1], .data = "x",
-					    .len = 1), "send");
-			ASSERT_EQ(recv(fd, &now, 1, 0), 1, "recv");
+		if (!in) {
+			base = st;
+			ASSERT_EQ(all_ignored(), before, "no answer");
+		} else {
 			ASSERT_EQ(*ignored(in->use), before + 1, in->what);
-			now = state_of(fd);
-			ASSERT_OK(memcmp(&st, &now, sizeof(st)), in->what);
+			ASSERT_OK(memcmp(&st, &base, sizeof(st)), in->what);
 		}
 		bytes(c, fd);
 		close(fd);
 	}
+	memset(&skel.cc->data_cc->cc_wanted, 0, sizeof(struct cc_name));
+	skel.iw->data_iw->iw_config.want = 0;
 }
 
 static void test_good(struct wire *w, struct wire_conn *c, int lfd)
@@ -211,6 +277,8 @@ static void test_good(struct wire *w, struct wire_conn *c, int lfd)
 
 	for (i = 0; i < ARRAY_SIZE(good); i++) {
 		__u64 applied = all_applied(), sum = all_ignored();
+		int family = good[i].use != TOA ? 0 :
+			     is_v6(&good[i]) ? AF_INET6 : AF_INET;
 
 		fd = connection(w, c, lfd, &good[i]);
 		if (fd < 0)
@@ -225,8 +293,8 @@ static void test_good(struct wire *w, struct wire_conn *c, int lfd)
 		ASSERT_EQ(st.delack_segs, good[i].use == DELACK ? 5 : 2, "delack");
 		if (good[i].use == DELACK)
 			ASSERT_LT(st.delack_us, 200000, "delack");
-		ASSERT_EQ(st.client_family, good[i].use == TOA ? AF_INET : 0,
-			  "toa");
+		ASSERT_EQ(st.client.family, family, good[i].what);
+		ASSERT_EQ(st.client.port, family ? htons(0x102) : 0, "port");
 		bytes(c, fd);
 		close(fd);
 	}
@@ -248,7 +316,8 @@ static void run(int family, const char *what)
 	lfd = wire_sk(&w);
 	if (!ASSERT_OK_FD(lfd, "listener") ||
 	    !ASSERT_OK(extopt_select(lfd, NAMES), "select") ||
-	    all_trust(&everyone) || all_allow_cc(GOOD_CC))
+	    all_trust(&everyone) || all_allow_cc(GOOD_CC) ||
+	    all_allow_cc(OTHER_CC))
 		goto close;
 	wire_conn_init(&c, &w, wire_sk_listen(&w, lfd));
 	fd = connection(&w, &c, lfd, NULL);
@@ -262,6 +331,8 @@ static void run(int family, const char *what)
 		test_good(&w, &c, lfd);
 	} else if (!strcmp(what, "later")) {
 		test_later(&w, &c, lfd);
+	} else if (!strcmp(what, "synack")) {
+		test_synack(&w, &c, lfd);
 	} else {
 		for (i = 0; i < ARRAY_SIZE(bad); i++)
 			check(&w, &c, lfd, &bad[i]);
@@ -276,7 +347,7 @@ free:
 
 void serial_test_extopt_input(void)
 {
-	static const char * const tests[] = { "good", "bad", "later" };
+	static const char * const tests[] = { "good", "bad", "later", "synack" };
 	char name[32];
 	int i, v6;
 

@@ -33,8 +33,10 @@ static int prefix(const char *addr, int len, bool trusted)
 			 bpf_map_delete_elem(fd, &key), addr) ? 0 : -1;
 }
 
-/* The segments of the server's first flight, for a client that asks for some */
-static int flight(int ask)
+/* The segments of the server's first flight, for a client that asks for some. A guest
+ * that has to wait in the middle of it may get an ACK before it is sent: tried again.
+ */
+static int one_flight(int ask)
 {
 	struct path_way *way = net_way(&net, TO_CLIENT);
 	char buf[4096];
@@ -56,6 +58,18 @@ static int flight(int ask)
 			return -1;
 	ASSERT_EQ(way->flight_over, 1, "acknowledged");
 	return way->flight;
+}
+
+static int flight(int ask, int want)
+{
+	int i, got;
+
+	for (i = 0; i < 3; i++) {
+		got = one_flight(ask);
+		if (got < 0 || got >= want)
+			break;
+	}
+	return got;
 }
 
 /* Room for all of it, or the receiver's window is what is measured */
@@ -81,18 +95,18 @@ static void test_trusted(void)
 	addr = client_prefix(&len);
 	if (roomy() || prefix(addr, len, true))
 		return;
-	ASSERT_EQ(flight(0), IW_DEFAULT, "nothing asked for");
+	ASSERT_EQ(flight(0, IW_DEFAULT), IW_DEFAULT, "nothing asked for");
 	for (i = 0; i < ARRAY_SIZE(asked); i++) {
-		ASSERT_EQ(flight(asked[i]), asked[i], "first flight");
+		ASSERT_EQ(flight(asked[i], asked[i]), asked[i], "first flight");
 		ASSERT_EQ(skel->bss->iw_stats.applied, 1, "applied");
 		ASSERT_EQ(skel->bss->iw_stats.limited, 0, "limited");
 	}
 	/* At most what the server has set */
 	skel->data_iw->iw_config.max = 20;
-	ASSERT_EQ(flight(20), 20, "the most");
+	ASSERT_EQ(flight(20, 20), 20, "the most");
 	ASSERT_EQ(skel->bss->iw_stats.limited, 0, "limited");
-	ASSERT_EQ(flight(21), 20, "more");
-	ASSERT_EQ(flight(4000), 20, "much more");
+	ASSERT_EQ(flight(21, 20), 20, "more");
+	ASSERT_EQ(flight(4000, 20), 20, "much more");
 	ASSERT_EQ(skel->bss->iw_stats.limited, 1, "limited");
 	skel->data_iw->iw_config.max = 100;
 	prefix(addr, len, false);
@@ -114,12 +128,12 @@ static void test_untrusted(void)
 
 	if (roomy())
 		return;
-	ASSERT_EQ(flight(40), IW_DEFAULT, "nobody is trusted");
+	ASSERT_EQ(flight(40, IW_DEFAULT), IW_DEFAULT, "nobody is trusted");
 	ASSERT_EQ(skel->bss->iw_stats.untrusted, 1, "untrusted");
 	for (i = 0; i < ARRAY_SIZE(others); i++)
 		if (prefix(others[i].addr, others[i].len, true))
 			return;
-	ASSERT_EQ(flight(40), IW_DEFAULT, "others are");
+	ASSERT_EQ(flight(40, IW_DEFAULT), IW_DEFAULT, "others are");
 	ASSERT_EQ(skel->bss->iw_stats.untrusted, 1, "untrusted");
 	ASSERT_EQ(skel->bss->iw_stats.applied, 0, "applied");
 
@@ -127,10 +141,46 @@ static void test_untrusted(void)
 	addr = client_prefix(&len);
 	if (prefix(addr, len, true))
 		return;
-	ASSERT_EQ(flight(40), 40, "trusted");
+	ASSERT_EQ(flight(40, 40), 40, "trusted");
 	prefix(addr, len, false);
 	for (i = 0; i < ARRAY_SIZE(others); i++)
 		prefix(others[i].addr, others[i].len, false);
+}
+
+/* A SYN with data proves no address, and gets no window either, trusted or not. */
+static void test_fastopen(void)
+{
+	struct sockaddr_storage ss;
+	const char *addr;
+	socklen_t slen;
+	char buf;
+	int len;
+
+	addr = client_prefix(&len);
+	/* Both ends, without cookies */
+	if (net_sysctl(NET_CLIENT, "tcp_fastopen", "1543") ||
+	    net_sysctl(NET_SERVER, "tcp_fastopen", "1543") ||
+	    prefix(addr, len, true))
+		return;
+	skel->data_iw->iw_config.want = 40;
+	memset(&skel->bss->iw_stats, 0, sizeof(skel->bss->iw_stats));
+	net.lfd = net_listen(&net, "iw");
+	net.cfd = net_socket(&net, false, "iw");
+	if (net.lfd < 0 || net.cfd < 0)
+		goto untrust;
+	make_sockaddr(net.family, net_addr(net.family, true), net.port, &ss, &slen);
+	if (!ASSERT_EQ(sendto(net.cfd, "x", 1, MSG_FASTOPEN, (void *)&ss, slen), 1,
+		       "sendto"))
+		goto untrust;
+	net.sfd = net_accept(net.lfd);
+	if (net.sfd < 0 || !ASSERT_EQ(recv(net.sfd, &buf, 1, 0), 1, "recv"))
+		goto untrust;
+	ASSERT_EQ(net_counter(NET_SERVER, "TCPFastOpenPassive"), 1, "Fast Open");
+	ASSERT_EQ(skel->bss->iw_stats.applied, 0, "applied");
+	ASSERT_EQ(skel->bss->iw_stats.untrusted, 1, "untrusted");
+	net_ping(&net);
+untrust:
+	prefix(addr, len, false);
 }
 
 void serial_test_extopt_iw(void)
@@ -141,6 +191,7 @@ void serial_test_extopt_iw(void)
 	} tests[] = {
 		{ "trusted", test_trusted },
 		{ "untrusted", test_untrusted },
+		{ "fastopen", test_fastopen },
 	};
 	char name[32];
 	int i, v6;

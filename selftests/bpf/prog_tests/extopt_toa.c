@@ -24,6 +24,7 @@
 
 static struct extopt_net net;
 static struct extopt_toa *toa;
+static bool lose_ack;		/* the third, if it is pure */
 static int user_fd = -1, front_fd = -1, inner_fd = -1;
 
 static int trust(const char *addr, int len, bool on)
@@ -146,6 +147,7 @@ static int through_proxy(bool told, struct sockaddr_storage *peer)
 	memset(&toa->bss->toa_stats, 0, sizeof(toa->bss->toa_stats));
 
 	token = open_netns(NET_CLIENT);
+	net.path->bss->mode = lose_ack ? PATH_LOSE_ACKS : PATH_PASS;
 	lfd = start_server(net.family, SOCK_STREAM, proxy_addr(), PROXY_PORT,
 			   NET_TIMEOUT_MS);
 	close_netns(token);
@@ -165,16 +167,19 @@ static int through_proxy(bool told, struct sockaddr_storage *peer)
 	net.lfd = net_listen(&net, NAMES);
 	if (net.lfd < 0)
 		return -1;
-	net.cfd = net_socket(&net, false, NAMES);
+	net.cfd = net_socket(&net, false, net.family == AF_INET ? "toa4" : "toa6");
 	if (net.cfd < 0 ||
 	    (told && !ASSERT_OK(tell(net.cfd, &from), "tell")) ||
 	    net_connect(&net, net.cfd))
+		return -1;
+	if (lose_ack && !ASSERT_EQ(send(net.cfd, "x", 1, 0), 1, "first data"))
 		return -1;
 	len = sizeof(*peer);
 	net.sfd = accept(net.lfd, (void *)peer, &len);
 	if (!ASSERT_OK_FD(net.sfd, "server's accept"))
 		return -1;
 	settimeo(net.sfd, NET_TIMEOUT_MS);
+	net.path->bss->mode = PATH_PASS;
 	return 0;
 }
 
@@ -224,7 +229,6 @@ static void test_proxy(void)
 
 			ASSERT_OK(memcmp(way->opt + 4, &sin->sin_port, 2), "port");
 			ASSERT_OK(memcmp(way->opt + 6, &sin->sin_addr, 4), "addr");
-			ASSERT_EQ(way->with_data, 0, "data");
 		} else {
 			struct sockaddr_in6 *sin6 = (void *)&user;
 
@@ -232,8 +236,8 @@ static void test_proxy(void)
 				  "port");
 			ASSERT_OK(memcmp(way->opt + 6, &sin6->sin6_addr, 16),
 				  "addr");
-			ASSERT_GE(way->with_data, 1, "first data");
 		}
+		ASSERT_GE(way->with_data, 1, "first data");
 		check_peer(true);
 		ASSERT_GE(toa->bss->toa_stats.applied, 1, "applied");
 
@@ -283,10 +287,13 @@ static void test_forged(void)
 	trust("fd79::4", 126, false);
 }
 
-/* A SYN cookie forgets it, and the third ACK says it again. */
+/* A SYN cookie forgets it, and the third ACK says it again; if that is lost, the first
+ * data.
+ */
 static void test_cookie(void)
 {
 	struct sockaddr_storage peer;
+	char byte;
 
 	net_watch(&net, KIND, net.family == AF_INET ? EXID4 : EXID6);
 	if (net_sysctl(NET_SERVER, "tcp_syncookies", "2") || trust_proxy(true) ||
@@ -295,6 +302,35 @@ static void test_cookie(void)
 	ASSERT_GE(net_counter(NET_SERVER, "SyncookiesRecv"), 1, "cookies");
 	check_addr(&peer, true, "accept");
 	check_peer(true);
+
+	lose_ack = true;
+	if (!through_proxy(true, &peer) &&
+	    ASSERT_EQ(recv(net.sfd, &byte, 1, 0), 1, "first data")) {
+		ASSERT_EQ(net_way(&net, TO_SERVER)->with_ack, 0, "lost");
+		ASSERT_GE(net_counter(NET_SERVER, "SyncookiesRecv"), 2, "cookies");
+		check_addr(&peer, true, "accept");
+		check_peer(true);
+		relay(5000);
+	}
+	lose_ack = false;
+	trust_proxy(false);
+}
+
+/* With MPTCP: IPv4 addresses on the handshake; those of IPv6 have no room. */
+static void test_mptcp(void)
+{
+	struct sockaddr_storage peer;
+	bool v4 = net.family == AF_INET;
+
+	net.proto = IPPROTO_MPTCP;
+	net_watch(&net, KIND, v4 ? EXID4 : EXID6);
+	if (trust_proxy(true) || through_proxy(true, &peer))
+		return;
+	check_addr(&peer, v4, "accept");
+	if (relay(5000))
+		return;
+	check_peer(v4);
+	ASSERT_EQ(toa->bss->toa_stats.applied >= 1, v4, "applied");
 	trust_proxy(false);
 }
 
@@ -311,6 +347,8 @@ static const struct legacy {
 	  true },
 	{ "200 IPv6", AF_INET6, { 200, 20, 0x12, 0x34, 0x20, 1, 0xd, 0xb8, [19] = 7 },
 	  true },
+	/* A server that has IPv6 sockets sees clients of IPv4. */
+	{ "254 IPv4 to IPv6", AF_INET6, { 254, 8, 0x12, 0x34, 9, 8, 7, 6 }, true },
 	{ "254 port 0", AF_INET, { 254, 8, 0, 0, 9, 8, 7, 6 } },
 	{ "254 short", AF_INET, { 254, 7, 0x12, 0x34, 9, 8, 7 } },
 	{ "200 empty", AF_INET, { 200, 2 } },
@@ -323,6 +361,7 @@ static void check_legacy(int fd, const struct legacy *l, bool good)
 {
 	struct sockaddr_storage peer = {};
 	socklen_t len = sizeof(peer);
+	__u8 mapped[16] = {};
 	const void *addr;
 	__u16 port;
 
@@ -335,11 +374,17 @@ static void check_legacy(int fd, const struct legacy *l, bool good)
 		port = ((struct sockaddr_in6 *)&peer)->sin6_port;
 	}
 	ASSERT_EQ(ntohs(port) == 0x1234, good, l->what);
-	ASSERT_EQ(!memcmp(addr, l->opt + 4, l->family == AF_INET ? 4 : 16), good,
-		  l->what);
+	if (l->family == AF_INET6 && l->opt[1] == 8) {
+		memset(mapped + 10, 0xff, 2);
+		memcpy(mapped + 12, l->opt + 4, 4);
+		ASSERT_EQ(!memcmp(addr, mapped, 16), good, l->what);
+	} else {
+		ASSERT_EQ(!memcmp(addr, l->opt + 4, l->family == AF_INET ? 4 : 16),
+			  good, l->what);
+	}
 }
 
-static void run_legacy(int family)
+static void run_legacy(int family, bool trusted)
 {
 	struct wire_conn c;
 	struct netns_obj *netns;
@@ -355,7 +400,9 @@ static void run_legacy(int family)
 	if (!ASSERT_OK(wire_open(&w, family, 0), "wire_open"))
 		goto free;
 	lfd = wire_sk(&w);
-	if (trust("::", 0, true) || !ASSERT_OK_FD(lfd, "listener") ||
+	/* Or a prefix that is somebody else's */
+	if (trust(trusted ? "::" : "fd99::", trusted ? 0 : 16, true) ||
+	    !ASSERT_OK_FD(lfd, "listener") ||
 	    !ASSERT_OK(extopt_select(lfd, NAMES), "select"))
 		goto close;
 	wire_conn_init(&c, &w, wire_sk_listen(&w, lfd));
@@ -382,14 +429,14 @@ static void run_legacy(int family)
 					  "send");
 				ASSERT_EQ(recv(fd, &buf, 1, 0), 1, "recv");
 			}
-			check_legacy(fd, l, l->good);
-			ASSERT_EQ(toa->bss->toa_stats.applied - applied, l->good,
-				  l->what);
+			check_legacy(fd, l, l->good && trusted);
+			ASSERT_EQ(toa->bss->toa_stats.applied - applied,
+				  l->good && trusted, l->what);
 			close(fd);
 		}
 	}
 close:
-	trust("::", 0, false);
+	trust(trusted ? "::" : "fd99::", trusted ? 0 : 16, false);
 	if (lfd >= 0)
 		close(lfd);
 	wire_close(&w);
@@ -406,6 +453,7 @@ void serial_test_extopt_toa(void)
 		{ "proxy", test_proxy },
 		{ "forged", test_forged },
 		{ "cookie", test_cookie },
+		{ "mptcp", test_mptcp },
 		{ "legacy", NULL },
 	};
 	struct extopt_toa_peer *peer = NULL;
@@ -437,7 +485,8 @@ void serial_test_extopt_toa(void)
 				continue;
 			family = v6 ? AF_INET6 : AF_INET;
 			if (!tests[i].test) {
-				run_legacy(family);
+				run_legacy(family, true);
+				run_legacy(family, false);
 				continue;
 			}
 			if (net_open(&net, family))

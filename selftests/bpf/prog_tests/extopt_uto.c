@@ -140,7 +140,16 @@ static void test_later(void)
 			return;
 	ASSERT_EQ(way->with_ack, acks + 3, "the new one");
 	ASSERT_EQ(way->opt[3], 2, "the new one");
-	net_give_up(&net, net.sfd, 2);
+	/* An end that only sends data, too */
+	acks = way->with_ack;
+	client->data_uto->uto_config.adv = 3;
+	for (i = 0; i < 10; i++)
+		if (net_send(net.cfd, net.sfd, 50000))
+			return;
+	ASSERT_GE(way->with_data + way->with_ack - acks, 3, "on data");
+	ASSERT_GE(way->with_data, 1, "on data");
+	ASSERT_EQ(net_int(net.sfd, TCP_USER_TIMEOUT), 3000, "of the data");
+	net_give_up(&net, net.sfd, 3);
 }
 
 /* A SYN cookie forgets what was on the SYN, the third ACK says it again. */
@@ -155,7 +164,7 @@ static void test_cookie(void)
 	net_give_up(&net, net.sfd, 2);
 }
 
-/* An application that has set its own timeout keeps it. */
+/* An application that has set its own timeout keeps it, and that is announced. */
 static void test_fixed(void)
 {
 	const int own = 7000;
@@ -173,6 +182,8 @@ static void test_fixed(void)
 		return;
 	ASSERT_EQ(net_int(net.sfd, TCP_USER_TIMEOUT), own, "its own");
 	ASSERT_GE(server->bss->uto_stats.fixed, 1, "counted");
+	/* The larger of that and the client's 3 s */
+	ASSERT_EQ(net_int(net.cfd, TCP_USER_TIMEOUT), own, "announced");
 }
 
 void serial_test_extopt_uto(void)

@@ -5,20 +5,28 @@
  * Their options, all numbers in network byte order:
  *
  *  option  kind ExID    on                value
- *  uto      28  -       SYN, SYN-ACK, ACK 1 bit unit (1: minutes), 15 bits user
+ *  uto      28  -       any but FIN       1 bit unit (1: minutes), 15 bits user
  *                                         timeout, not 0 (RFC 5482)
  *  cc      254  0xeb02  SYN               1 to 12 characters: name of the
  *                                         congestion control asked for
+ *                       SYN-ACK           none: understood
  *  iw      254  0xeb03  SYN               4 bits 0, 12 bits initial window asked
  *                                         for, in segments, not 0
+ *                       SYN-ACK           none: understood
  *  delack  254  0xeb04  SYN, SYN-ACK,     8 bits segments to an ACK, 3 bits 0,
  *                       data              5 bits longest delay in 1/16 RTT, at
  *                                         most 16; 0: the receiver's own
- *  toa4    254  0xeb05  SYN, ACK          16 bits port, 32 bits IPv4 address of
- *                                         the client
+ *  toa4    254  0xeb05  SYN, ACK, data    16 bits port, 32 bits IPv4 address of
+ *                                         the client, neither 0
  *  toa6    254  0xeb06  ACK, data         16 bits port, 128 bits IPv6 address
  *  toa254  254  -       read only         as toa4 or toa6, without ExID
  *  toa200  200  -       read only         as toa4 or toa6
+ *
+ * A proxy selects toa4 or toa6, for data has no room for both. A server selects what
+ * it wants to hear.
+ *
+ * With MPTCP and timestamps data has no room for any of them, and no segment has
+ * for toa6.
  */
 #ifndef __EXTOPT_H
 #define __EXTOPT_H
@@ -38,11 +46,19 @@
  */
 struct extopt_addr {
 	__u8 b[16];
-};
+} __attribute__((aligned(4)));
 
 struct extopt_prefix {
 	__u32 len;
 	struct extopt_addr addr;
+};
+
+/* Something to tell the peer until a segment is acknowledged that had it: any may be
+ * lost, and with SYN cookies the SYN's is.
+ */
+struct extopt_tell {
+	__u32 seq;		/* of the first segment that had it */
+	__u16 begun, told;
 };
 
 #ifdef __VMLINUX_H__
@@ -58,6 +74,15 @@ struct extopt_prefix {
 		__type(value, __u8);				\
 		__uint(max_entries, 1024);			\
 		__uint(map_flags, BPF_F_NO_PREALLOC);		\
+	} map_name SEC(".maps")
+
+/* What a program keeps of each connection */
+#define EXTOPT_CONNS(map_name, what)				\
+	struct {						\
+		__uint(type, BPF_MAP_TYPE_SK_STORAGE);		\
+		__uint(map_flags, BPF_F_NO_PREALLOC);		\
+		__type(key, int);				\
+		__type(value, what);				\
 	} map_name SEC(".maps")
 
 /* The peer's address as a key to look up */
@@ -78,6 +103,19 @@ static __always_inline void extopt_peer(const struct sock *sk,
 		w[2] = bpf_htonl(0xffff);
 		w[3] = sk->__sk_common.skc_daddr;
 	}
+}
+
+static __always_inline bool extopt_tell(struct extopt_tell *tell,
+					const struct tcp_sock *tp)
+{
+	if (!tell->begun) {
+		tell->begun = 1;
+		tell->told = 0;
+		tell->seq = tp->snd_nxt;
+	} else if ((__s32)(tp->snd_una - tell->seq) > 0) {
+		tell->told = 1;
+	}
+	return !tell->told;
 }
 
 #endif

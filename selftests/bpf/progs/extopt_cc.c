@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-/* A client asks for the congestion control that the server is to use. */
+/* A client asks for the congestion control that the server is to use. The answer says
+ * that the server has understood, so that a client can see (TCP_EXTOPT) whether it has.
+ */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
@@ -33,7 +35,15 @@ SEC("struct_ops")
 int BPF_PROG(cc_write, struct sock *sk, struct tcp_extopt_out *opt)
 {
 	__builtin_memcpy(opt->data, cc_wanted.s, CC_MAX_LEN);
-	return length(&cc_wanted);
+	/* A longer name than there is room for is another name. */
+	return cc_wanted.s[CC_MAX_LEN] ? TCP_EXTOPT_SKIP : length(&cc_wanted);
+}
+
+SEC("struct_ops")
+int BPF_PROG(cc_write_synack, const struct sock *sk, const struct request_sock *req,
+	     const struct tcp_extopt_in *offered, struct tcp_extopt_out *opt)
+{
+	return TCP_EXTOPT_EMPTY;
 }
 
 SEC("struct_ops")
@@ -41,8 +51,11 @@ void BPF_PROG(cc_parse, struct sock *sk, const struct tcp_extopt_in *opt)
 {
 	struct cc_name name = {};
 
+	if (opt->segment & TCP_EXTOPT_SYNACK && !opt->len)
+		return;
 	__builtin_memcpy(name.s, opt->data, CC_MAX_LEN);
-	if (!opt->len || opt->len != length(&name))
+	if (!(opt->segment & TCP_EXTOPT_SYN) || !opt->len ||
+	    opt->len != length(&name))
 		COUNT(cc_stats.ignored);
 	else if (!bpf_map_lookup_elem(&cc_allowed, &name))
 		COUNT(cc_stats.refused);
@@ -55,7 +68,9 @@ void BPF_PROG(cc_parse, struct sock *sk, const struct tcp_extopt_in *opt)
 
 SEC(".struct_ops.link")
 struct tcp_extopt_ops cc = {
-	.write = (void *)cc_write, .parse = (void *)cc_parse,
+	.write = (void *)cc_write, .write_synack = (void *)cc_write_synack,
+	.parse = (void *)cc_parse,
 	.name = "cc", .kind = 254, .exid = 0xeb02, .exid_len = 2,
-	.max_len = CC_MAX_LEN, .segments = TCP_EXTOPT_SYN,
+	.max_len = CC_MAX_LEN, .segments = TCP_EXTOPT_SYN | TCP_EXTOPT_SYNACK,
+	.flags = TCP_EXTOPT_F_NEGOTIATE | TCP_EXTOPT_F_NO_ECHO,
 };

@@ -10,7 +10,7 @@ struct cc_name {
 
 struct cc_stats {
 	__u64 applied;
-	__u64 ignored;		/* wrong length, no name */
+	__u64 ignored;		/* wrong length, no name, not on a SYN */
 	__u64 refused;		/* not on the list */
 	__u64 unknown;		/* on the list, and the kernel has not got it */
 };

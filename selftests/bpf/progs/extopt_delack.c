@@ -5,27 +5,19 @@
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
-#include "extopt.h"
 #include "extopt_delack.h"
 
-#define DELAY_MIN	4000	/* microseconds: a few jiffies */
-#define DELAY_MAX	200000	/* the kernel's */
-#define SEGS		2	/* the kernel's */
+#define TICK	(1000000 / (__u32)CONFIG_HZ)	/* microseconds */
 
 char _license[] SEC("license") = "GPL";
 
+extern unsigned long CONFIG_HZ __kconfig;
+
 /* bpftool map update name .data.delack key 0 0 0 0 value ... */
-struct delack_config delack_config SEC(".data.delack") = {
-	.max_segs = 64,
-};
+struct delack_config delack_config SEC(".data.delack") = { .max_segs = 64 };
 struct delack_stats delack_stats;
 
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct delack_conn);
-} delack_conns SEC(".maps");
+EXTOPT_CONNS(delack_conns, struct delack_conn);
 
 static int put(struct tcp_extopt_out *opt)
 {
@@ -42,30 +34,26 @@ int BPF_PROG(delack_write, struct sock *sk, struct tcp_extopt_out *opt)
 	__u32 srtt = tp->srtt_us;
 	struct delack_conn *conn;
 
-	if (opt->segment & TCP_EXTOPT_SYN)
-		return want ? put(opt) : 0;
-	conn = bpf_sk_storage_get(&delack_conns, sk, 0,
-				  BPF_SK_STORAGE_GET_F_CREATE);
+	conn = bpf_sk_storage_get(&delack_conns, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!conn)
 		return 0;
-	/* On data until one that had it is acknowledged; again when the round-trip
-	 * time has changed by a quarter, for the peer to look at its own.
-	 */
-	if (want != conn->told || (want && (srtt > conn->srtt + conn->srtt / 4 ||
-					    srtt < conn->srtt - conn->srtt / 4))) {
-		conn->told = want;
-		conn->srtt = srtt;
-		conn->seq = tp->snd_nxt;
-		conn->open = 1;
+	if (opt->segment & TCP_EXTOPT_SYN) {
+		conn->said = 0;
+		return want ? put(opt) : 0;
 	}
-	if (conn->open && (__s32)(tp->snd_una - conn->seq) > 0)
-		conn->open = 0;
-	return conn->open ? put(opt) : 0;
+	/* Again when the RTT has changed by a quarter: the peer is to look at its own. */
+	if (want != conn->said || (want && (srtt > conn->srtt + conn->srtt / 4 ||
+					    srtt < conn->srtt - conn->srtt / 4))) {
+		conn->said = want;
+		conn->srtt = srtt;
+		conn->saying = 1;
+		conn->tell.begun = 0;
+	}
+	return conn->saying && extopt_tell(&conn->tell, tp) ? put(opt) : 0;
 }
 
 SEC("struct_ops")
-int BPF_PROG(delack_write_synack, const struct sock *sk,
-	     const struct request_sock *req,
+int BPF_PROG(delack_write_synack, const struct sock *sk, const struct request_sock *req,
 	     const struct tcp_extopt_in *offered, struct tcp_extopt_out *opt)
 {
 	return delack_config.segs || delack_config.rtt_16th ? put(opt) : 0;
@@ -74,21 +62,33 @@ int BPF_PROG(delack_write_synack, const struct sock *sk,
 SEC("struct_ops")
 void BPF_PROG(delack_parse, struct sock *sk, const struct tcp_extopt_in *opt)
 {
-	__u32 segs = opt->data[0] ?: SEGS, part = opt->data[1], delay = DELAY_MAX;
+	__u32 segs = opt->data[0], part = opt->data[1], delay, most;
 	struct tcp_sock *tp = (struct tcp_sock *)sk;
+	struct delack_conn *conn;
 
-	if (opt->len != 2 || part > 16) {
+	conn = bpf_sk_storage_get(&delack_conns, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!conn || opt->len != 2 || part > 16) {
 		COUNT(delack_stats.ignored);
 		return;
 	}
-	if (segs > delack_config.max_segs)
+	if (!conn->own_max) {
+		conn->own_segs = tp->delack_segs + 1;
+		conn->own_max = tp->inet_conn.icsk_delack_max;
+	}
+	if (!segs)
+		segs = conn->own_segs;
+	else if (segs > delack_config.max_segs)
 		segs = delack_config.max_segs;
+	delay = most = conn->own_max * TICK;
 	if (part)	/* both are in eighths */
 		delay = (tp->rcv_rtt_est.rtt_us ?: tp->srtt_us) / 8 * part / 16;
-	delay = delay < DELAY_MIN ? DELAY_MIN : delay > DELAY_MAX ? DELAY_MAX : delay;
-	bpf_setsockopt(sk, SOL_TCP, TCP_DELACK_SEGS, &segs, sizeof(segs));
-	bpf_setsockopt(sk, SOL_TCP, TCP_BPF_DELACK_MAX, &delay, sizeof(delay));
-	COUNT(delack_stats.applied);
+	/* The kernel takes two jiffies at the least. */
+	delay = delay < 2 * TICK ? 2 * TICK : delay > most ? most : delay;
+	if (bpf_setsockopt(sk, SOL_TCP, TCP_DELACK_SEGS, &segs, sizeof(segs)) ||
+	    bpf_setsockopt(sk, SOL_TCP, TCP_BPF_DELACK_MAX, &delay, sizeof(delay)))
+		COUNT(delack_stats.failed);
+	else
+		COUNT(delack_stats.applied);
 }
 
 SEC(".struct_ops.link")

@@ -32,18 +32,30 @@ int BPF_PROG(iw_write, struct sock *sk, struct tcp_extopt_out *opt)
 	return 2;
 }
 
+/* Understood, which is not granted. */
+SEC("struct_ops")
+int BPF_PROG(iw_write_synack, const struct sock *sk, const struct request_sock *req,
+	     const struct tcp_extopt_in *offered, struct tcp_extopt_out *opt)
+{
+	return TCP_EXTOPT_EMPTY;
+}
+
 SEC("struct_ops")
 void BPF_PROG(iw_parse, struct sock *sk, const struct tcp_extopt_in *opt)
 {
 	__u32 v = opt->data[0] << 8 | opt->data[1];
 	struct extopt_prefix peer;
 
-	if (opt->len != 2 || !v || v & RESERVED) {
+	if (opt->segment & TCP_EXTOPT_SYNACK && !opt->len)
+		return;
+	if (!(opt->segment & TCP_EXTOPT_SYN) || opt->len != 2 || !v || v & RESERVED) {
 		COUNT(iw_stats.ignored);
 		return;
 	}
+	/* Fast Open: who the peer is, is not known before the third ACK. */
 	extopt_peer(sk, &peer);
-	if (!bpf_map_lookup_elem(&iw_trusted, &peer)) {
+	if (((struct tcp_sock *)sk)->fastopen_rsk ||
+	    !bpf_map_lookup_elem(&iw_trusted, &peer)) {
 		COUNT(iw_stats.untrusted);
 		return;
 	}
@@ -59,7 +71,9 @@ void BPF_PROG(iw_parse, struct sock *sk, const struct tcp_extopt_in *opt)
 
 SEC(".struct_ops.link")
 struct tcp_extopt_ops iw = {
-	.write = (void *)iw_write, .parse = (void *)iw_parse,
+	.write = (void *)iw_write, .write_synack = (void *)iw_write_synack,
+	.parse = (void *)iw_parse,
 	.name = "iw", .kind = 254, .exid = 0xeb03, .exid_len = 2, .max_len = 2,
-	.segments = TCP_EXTOPT_SYN,
+	.segments = TCP_EXTOPT_SYN | TCP_EXTOPT_SYNACK,
+	.flags = TCP_EXTOPT_F_NEGOTIATE | TCP_EXTOPT_F_NO_ECHO,
 };

@@ -10,8 +10,8 @@ struct iw_config {		/* segments */
 struct iw_stats {
 	__u64 applied;
 	__u64 limited;		/* of these, to max */
-	__u64 ignored;		/* wrong length, 0, reserved bits */
-	__u64 untrusted;
+	__u64 ignored;		/* wrong length, 0, reserved bits, not on a SYN */
+	__u64 untrusted;	/* or Fast Open, which proves no address */
 	__u64 failed;		/* too late, data was sent */
 };
 

@@ -195,6 +195,9 @@ static int path(struct __sk_buff *skb, bool from_server)
 		return TC_ACT_OK;
 	if (mode == PATH_CUT)
 		return TC_ACT_SHOT;
+	if (mode == PATH_LOSE_ACKS && !from_server && !s.payload &&
+	    !(s.flags & (TCP_SYN | TCP_FIN | TCP_RST)))
+		return TC_ACT_SHOT;
 	note(&s);
 	if (mode == PATH_ECHO && from_server && (s.flags & TCP_SYN) && s.ts)
 		echo(&s);

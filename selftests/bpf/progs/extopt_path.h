@@ -11,6 +11,7 @@ enum {
 				 * the timestamp: at most ten bytes
 				 */
 	PATH_CUT,		/* drops everything */
+	PATH_LOSE_ACKS,		/* drops pure ACKs to the server */
 };
 
 enum { TO_SERVER, TO_CLIENT, NR_WAYS };
@@ -19,7 +20,7 @@ enum { TO_SERVER, TO_CLIENT, NR_WAYS };
 #define PATH_ACKS_FOR	32
 #define PATH_PROMPT_NS	30000000	/* a delayed ACK takes longer */
 
-/* What it has seen of a connection, after what was done to it */
+/* What it has seen of a connection, before what it does to it */
 struct path_way {
 	__u32 segs;		/* payload or not, SYN and RST too */
 	__u32 data;		/* segments with payload */

@@ -12,8 +12,21 @@ struct toa_client {
 
 struct toa_stats {
 	__u64 applied;
-	__u64 ignored;		/* wrong length, no address */
+	__u64 ignored;		/* wrong length, no address or port */
 	__u64 untrusted;
 };
 
+#ifdef __VMLINUX_H__
+
+/* Clients by socket, where others find them: with toa_send a proxy */
+#define TOA_CLIENTS(map_name)				\
+	struct {					\
+		__uint(type, BPF_MAP_TYPE_SK_STORAGE);	\
+		__uint(map_flags, BPF_F_NO_PREALLOC);	\
+		__uint(pinning, LIBBPF_PIN_BY_NAME);	\
+		__type(key, int);			\
+		__type(value, struct toa_client);	\
+	} map_name SEC(".maps")
+
+#endif
 #endif

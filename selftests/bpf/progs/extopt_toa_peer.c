@@ -9,13 +9,7 @@
 
 char _license[] SEC("license") = "GPL";
 
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(pinning, LIBBPF_PIN_BY_NAME);
-	__type(key, int);
-	__type(value, struct toa_client);
-} toa_received SEC(".maps");
+TOA_CLIENTS(toa_received);
 
 SEC("cgroup/getpeername4")
 int toa_peer4(struct bpf_sock_addr *ctx)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The TCP User Timeout option, RFC 5482, both ends: each announces how long it
- * keeps data that is not acknowledged, and takes the other's into account.
+/* The TCP User Timeout option, RFC 5482, both ends: each announces a user timeout,
+ * and takes the longer of the two within its limits. What an application has set, by
+ * TCP_USER_TIMEOUT, is what it uses and announces.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
@@ -9,7 +10,7 @@
 #include "extopt_uto.h"
 
 #define MINUTES	0x8000	/* the G bit */
-#define REPEAT	3	/* ACKs: any of them may be lost */
+#define REPEAT	3	/* segments: any of them may be lost */
 
 char _license[] SEC("license") = "GPL";
 
@@ -17,55 +18,57 @@ char _license[] SEC("license") = "GPL";
 struct uto_config uto_config SEC(".data.uto") = { 300, 100, 3600 };
 struct uto_stats uto_stats;
 
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct uto_conn);
-} uto_conns SEC(".maps");
+EXTOPT_CONNS(uto_conns, struct uto_conn);
 
-static int put(struct tcp_extopt_out *opt)
+static int put(struct tcp_extopt_out *opt, __u32 v)
 {
-	__u32 v = uto_config.adv;
-
 	v = v < MINUTES ? v : MINUTES | (v < 60 * MINUTES ? v / 60 : MINUTES - 1);
 	opt->data[0] = v >> 8;
 	opt->data[1] = v;
 	return v ? 2 : 0;
 }
 
+/* What the application has set, milliseconds; 0: nothing */
+static __u32 fixed(const struct sock *sk, const struct uto_conn *conn)
+{
+	__u32 now = ((struct inet_connection_sock *)sk)->icsk_user_timeout;
+
+	return now == conn->set ? 0 : now;
+}
+
 SEC("struct_ops")
 int BPF_PROG(uto_write, struct sock *sk, struct tcp_extopt_out *opt)
 {
 	struct uto_conn *conn;
+	__u32 adv;
 
-	if (opt->segment & TCP_EXTOPT_SYN)
-		return put(opt);
-	/* Again after the handshake, a SYN cookie has forgotten it, and when
-	 * it has changed.
-	 */
 	conn = bpf_sk_storage_get(&uto_conns, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!conn)
 		return 0;
-	if (conn->told != uto_config.adv) {
-		conn->told = uto_config.adv;
+	adv = (fixed(sk, conn) + 999) / 1000 ?: uto_config.adv;
+	if (opt->segment & TCP_EXTOPT_SYN) {
+		conn->told = 0;
+		return put(opt, adv);
+	}
+	/* Again after the handshake, for SYN cookies forget it, and when changed */
+	if (conn->told != adv) {
+		conn->told = adv;
 		conn->left = REPEAT;
 	}
-	return conn->left && conn->left-- ? put(opt) : 0;
+	return conn->left && conn->left-- ? put(opt, adv) : 0;
 }
 
 SEC("struct_ops")
-int BPF_PROG(uto_write_synack, const struct sock *sk,
-	     const struct request_sock *req,
+int BPF_PROG(uto_write_synack, const struct sock *sk, const struct request_sock *req,
 	     const struct tcp_extopt_in *offered, struct tcp_extopt_out *opt)
 {
-	return put(opt);
+	return put(opt, uto_config.adv);
 }
 
 SEC("struct_ops")
 void BPF_PROG(uto_parse, struct sock *sk, const struct tcp_extopt_in *opt)
 {
-	__u32 v = opt->data[0] << 8 | opt->data[1], s, ms, now = 0;
+	__u32 v = opt->data[0] << 8 | opt->data[1], s, ms;
 	struct uto_conn *conn;
 
 	s = v & MINUTES ? 60 * (v & ~MINUTES) : v;
@@ -77,16 +80,14 @@ void BPF_PROG(uto_parse, struct sock *sk, const struct tcp_extopt_in *opt)
 	s = s > uto_config.adv ? s : uto_config.adv;
 	s = s > uto_config.lower ? s : uto_config.lower;
 	ms = 1000 * (s < uto_config.upper ? s : uto_config.upper);
-
-	/* An application that has set its own has the last word. */
-	bpf_getsockopt(sk, SOL_TCP, TCP_USER_TIMEOUT, &now, sizeof(now));
-	if (now && now != conn->set) {
+	if (fixed(sk, conn)) {
 		COUNT(uto_stats.fixed);
-		return;
+	} else if (bpf_setsockopt(sk, SOL_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms))) {
+		COUNT(uto_stats.failed);
+	} else {
+		conn->set = ms;
+		COUNT(uto_stats.applied);
 	}
-	conn->set = ms;
-	bpf_setsockopt(sk, SOL_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
-	COUNT(uto_stats.applied);
 }
 
 SEC(".struct_ops.link")
@@ -94,5 +95,6 @@ struct tcp_extopt_ops uto = {
 	.write = (void *)uto_write, .write_synack = (void *)uto_write_synack,
 	.parse = (void *)uto_parse,
 	.name = "uto", .kind = 28, .max_len = 2,
-	.segments = TCP_EXTOPT_SYN | TCP_EXTOPT_SYNACK | TCP_EXTOPT_ACK,
+	.segments = TCP_EXTOPT_SYN | TCP_EXTOPT_SYNACK | TCP_EXTOPT_ACK |
+		    TCP_EXTOPT_DATA,
 };

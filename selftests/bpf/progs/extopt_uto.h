@@ -3,7 +3,7 @@
 #define __EXTOPT_UTO_H
 
 struct uto_config {		/* seconds */
-	__u32 adv;		/* what to announce; 0: nothing */
+	__u32 adv;		/* ADV_UTO, what to announce; 0: nothing */
 	__u32 lower, upper;	/* bounds of what is used: L_LIMIT, U_LIMIT */
 };
 
@@ -11,6 +11,7 @@ struct uto_stats {
 	__u64 applied;
 	__u64 ignored;		/* wrong length, 0 */
 	__u64 fixed;		/* the application has set its own */
+	__u64 failed;		/* the kernel takes no such value */
 };
 
 struct uto_conn {
