@@ -31,10 +31,22 @@ def tshark(capture: Path, *fields: str, show: str = "extopt") -> list[list[str]]
 @pytest.mark.parametrize(
     ("port", "fields", "expected"),
     [
-        (7001, ["uto.seconds"], [[SYN, "300"], [SYNACK, "300"], *[[ACK, "300"]] * 4]),
+        (7001, ["uto.seconds"], [[f, "300"] for f in (SYN, SYNACK, ACK, PUSH, ACK, PUSH, ACK)]),
         (7002, ["delack.segments", "delack.rtt_16th", "iw.segments"], [[SYN, "8", "4", "25"]]),
-        (7003, ["name", "cc.name", "uto.seconds"], [[SYN, "cc,uto", "bbr", "300"]]),
-        (7004, ["toa.ipv4", "toa.port"], [[SYN, "192.0.2.7", "4660"], [ACK, "192.0.2.7", "4660"]]),
+        (
+            7003,
+            ["name", "cc.name", "uto.seconds"],
+            [[SYN, "cc,uto", "bbr", "300"], [SYNACK, "cc,uto", "", "300"]],
+        ),
+        (
+            7004,
+            ["name", "toa.ipv4", "toa.port"],
+            [
+                [SYN, "toa4,iw", "192.0.2.7", "4660"],
+                [SYNACK, "iw", "", ""],
+                *[[f, "toa4", "192.0.2.7", "4660"] for f in (ACK, PUSH)],
+            ],
+        ),
         (7005, ["toa.ipv6", "exid"], [[f, "2001:db8::7", "0xeb06"] for f in (ACK, PUSH)]),
     ],
 )
@@ -48,10 +60,10 @@ def test_what_the_programs_send_can_be_looked_at(
     assert not tshark(CAPTURE, "frame.number", show="extopt.bad")
 
 
-def write_capture(path: Path, options: bytes) -> None:
-    """One SYN over IPv4 without checksums, in a capture of raw IP."""
+def write_capture(path: Path, options: bytes, flags: int = SYN) -> None:
+    """One segment over IPv4 without checksums, in a capture of raw IP."""
     assert len(options) % 4 == 0
-    tcp = struct.pack("!HHIIBBHHH", 1, 2, 0, 0, (20 + len(options)) << 2, SYN, 9, 0, 0) + options
+    tcp = struct.pack("!HHIIBBHHH", 1, 2, 0, 0, (20 + len(options)) << 2, flags, 9, 0, 0) + options
     packet = struct.pack("!BBHHHBBHII", 0x45, 0, 20 + len(tcp), 0, 0, 64, 6, 0, 1, 2) + tcp
     head = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 101)
     path.write_bytes(head + struct.pack("<IIII", 0, 0, len(packet), len(packet)) + packet)
@@ -75,7 +87,11 @@ def write_capture(path: Path, options: bytes) -> None:
         ("c8 08 12 34 c0 00 02 07", "toa200", False),
         ("fe 08 12 34 c0 00 02 07", "toa254", False),
         ("fe 08 00 00 c0 00 02 07", "toa254", True),
-        ("fe 02 01 01", "toa254", True),
+        ("fe 08 12 34 00 00 02 07", "toa254", True),
+        ("fe 14 12 34" + 15 * " 00" + " 01", "toa254", False),
+        ("fe 14 12 34" + 16 * " 00", "toa254", True),
+        ("fe 0a eb 05 12 34 c0 00 02 07 01 01", "toa4", False),
+        ("fe 0a eb 05 12 34 00 00 02 07 01 01", "toa4", True),
     ],
 )
 def test_a_value_that_is_none_is_marked(tmp_path: Path, options: str, name: str, bad: bool) -> None:
@@ -83,6 +99,33 @@ def test_a_value_that_is_none_is_marked(tmp_path: Path, options: str, name: str,
     write_capture(capture, bytes.fromhex(options))
     assert tshark(capture, "extopt.name") == [[name]]
     assert bool(tshark(capture, "extopt.name", show="extopt.bad")) == bad
+
+
+@pytest.mark.parametrize(("exid", "name"), [("eb 02", "cc"), ("eb 03", "iw")])
+def test_nothing_is_an_answer_and_no_request(tmp_path: Path, exid: str, name: str) -> None:
+    capture = tmp_path / "one.pcap"
+    for flags, bad in ((SYN, True), (SYNACK, False), (ACK, True)):
+        write_capture(capture, bytes.fromhex("fe 04" + exid), flags)
+        assert tshark(capture, "extopt.name") == [[name]]
+        assert bool(tshark(capture, "extopt.name", show="extopt.bad")) == bad
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "fe 02 01 01",
+        "fe 04 12 34",
+        "fe 0c 12 34 01 02 03 04 05 06 07 08",
+        "fe 08 f9 89 01 02 03 04",  # Fast Open's experimental option, RFC 7413
+        "fe 08 e2 d4 c3 d9 01 01",  # SMC, RFC 7609
+        "fe 06 e2 d4 c3 d9 01 01",
+        "fd 08 12 34 c0 00 02 07",
+    ],
+)
+def test_the_options_of_others_are_left_to_them(tmp_path: Path, options: str) -> None:
+    capture = tmp_path / "one.pcap"
+    write_capture(capture, bytes.fromhex(options))
+    assert tshark(capture, "extopt.name") == []
 
 
 def test_minutes_and_an_option_cut_short(tmp_path: Path) -> None:

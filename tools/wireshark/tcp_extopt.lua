@@ -29,7 +29,8 @@ local e = extopt.experts
 e.bad = ProtoExpert.new("extopt.bad", "No value of this option",
 	expert.group.MALFORMED, expert.severity.WARN)
 
--- Each returns whether the value, of len bytes from at on, is one.
+-- Each returns whether the value, of len bytes from at on, is one; synack:
+-- of a SYN-ACK, where none is the answer to a request, understood.
 
 local function uto(tree, tvb, at, len)
 	if len ~= 2 then return false end
@@ -39,13 +40,15 @@ local function uto(tree, tvb, at, len)
 	return seconds > 0
 end
 
-local function cc(tree, tvb, at, len)
+local function cc(tree, tvb, at, len, synack)
+	if synack and len == 0 then return true end
 	if len < 1 or len > 12 then return false end
 	tree:add(f.cc, tvb(at, len))
 	return not tvb:raw(at, len):find("%z")
 end
 
-local function iw(tree, tvb, at, len)
+local function iw(tree, tvb, at, len, synack)
+	if synack and len == 0 then return true end
 	if len ~= 2 then return false end
 	local v = tvb(at, 2):uint()
 	tree:add(f.iw, tvb(at, 2))
@@ -64,10 +67,19 @@ local function toa(tree, tvb, at, len)
 	tree:add(f.toa_port, tvb(at, 2))
 	if len == 6 then
 		tree:add(f.toa_ipv4, tvb(at + 2, 4))
+		if tvb(at + 2, 1):uint() == 0 then return false end
 	else
 		tree:add(f.toa_ipv6, tvb(at + 2, 16))
+		if not tvb:raw(at + 2, 16):find("%Z") then return false end
 	end
 	return tvb(at, 2):uint() > 0
+end
+
+-- Kind 254 without an ExID of ours: has the modules' layout, and is not another's ExID,
+-- of those seen in the wild (IANA's list: Fast Open, SMC).
+local function raw254(tvb, at, len)
+	if len ~= 8 and len ~= 20 then return false end
+	return tvb(at + 2, 2):uint() ~= 0xf989 and tvb(at + 2, 4):uint() ~= 0xe2d4c3d9
 end
 
 -- By kind, and for those that have one by ExID; exid 0 is what has none that is known.
@@ -84,7 +96,7 @@ local OPTIONS = {
 	},
 }
 
-local function option(tree, tvb, at, kind, len)
+local function option(tree, tvb, at, kind, len, synack)
 	local of_kind = OPTIONS[kind]
 	if not of_kind then return end
 	local exid = len >= 4 and tvb(at + 2, 2):uint() or 0
@@ -93,6 +105,7 @@ local function option(tree, tvb, at, kind, len)
 	if known and exid ~= 0 then
 		head = 4
 	else
+		if kind == 254 and not raw254(tvb, at, len) then return end
 		known = of_kind[0]
 	end
 	local t = tree:add(extopt, tvb(at, len), "TCP extension option: " .. known[1])
@@ -101,17 +114,21 @@ local function option(tree, tvb, at, kind, len)
 	t:add(f.length, tvb(at + 1, 1))
 	if head == 4 then t:add(f.exid, tvb(at + 2, 2)) end
 	if len > head then t:add(f.value, tvb(at + head, len - head)) end
-	if not known[2](t, tvb, at + head, len - head) then
+	if not known[2](t, tvb, at + head, len - head, synack) then
 		t:add_proto_expert_info(e.bad)
 	end
 end
 
 local tcp_options = Field.new("tcp.options")
+local tcp_syn = Field.new("tcp.flags.syn")
+local tcp_ack = Field.new("tcp.flags.ack")
 
 function extopt.dissector(tvb, pinfo, tree)
-	for _, field in ipairs({ tcp_options() }) do
+	local syn, ack = { tcp_syn() }, { tcp_ack() }	-- of each, where there is TCP in TCP
+	for i, field in ipairs({ tcp_options() }) do
 		local range = field.range
 		local options = range:tvb()
+		local synack = syn[i].value and ack[i].value
 		local at = 0
 		while at < options:len() do
 			local kind = options(at, 1):uint()
@@ -122,7 +139,7 @@ function extopt.dissector(tvb, pinfo, tree)
 				if at + 2 > options:len() then break end
 				local len = options(at + 1, 1):uint()
 				if len < 2 or at + len > options:len() then break end
-				option(tree, options, at, kind, len)
+				option(tree, options, at, kind, len, synack)
 				at = at + len
 			end
 		end
