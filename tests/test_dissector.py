@@ -15,9 +15,12 @@ CAPTURE = Path(__file__).parent / "captures" / "extopt.pcap"
 SYN, SYNACK, ACK, PUSH = 0x02, 0x12, 0x10, 0x18
 
 
-def tshark(capture: Path, *fields: str, show: str = "extopt") -> list[list[str]]:
-    """The fields of each segment with an option, as text."""
+def tshark(
+    capture: Path, *fields: str, show: str = "extopt", decode: str | None = None
+) -> list[list[str]]:
+    """The fields of each segment with an option, as text. decode: what tshark's -d takes."""
     chosen = [arg for field in fields for arg in ("-e", field)]
+    chosen += ["-d", decode] if decode else []
     done = subprocess.run(
         ["tshark", "-X", f"lua_script:{LUA}", "-r", capture, "-Y", show, "-T", "fields", *chosen],
         capture_output=True,
@@ -28,43 +31,87 @@ def tshark(capture: Path, *fields: str, show: str = "extopt") -> list[list[str]]
     return [line.split("\t") for line in done.stdout.splitlines()]
 
 
+FIELDS = (
+    "name",
+    "uto.seconds",
+    "cc.name",
+    "iw.segments",
+    "delack.segments",
+    "delack.rtt_16th",
+    "toa.port",
+    "toa.ipv4",
+    "toa.ipv6",
+)
+UTO = {"uto.seconds": "300"}
+DELACK = {"delack.segments": "8", "delack.rtt_16th": "4"}
+TOA4 = {"toa.port": "4660", "toa.ipv4": "192.0.2.7"}
+TOA6 = {"toa.port": "4660", "toa.ipv6": "2001:db8::7"}
+ONLY_UTO = [(flags, {"name": "uto", **UTO}) for flags in (ACK, PUSH, ACK, PUSH, ACK)]
+
+
 @pytest.mark.parametrize(
-    ("port", "fields", "expected"),
+    ("port", "expected"),
     [
-        (7001, ["uto.seconds"], [[f, "300"] for f in (SYN, SYNACK, ACK, PUSH, ACK, PUSH, ACK)]),
-        (7002, ["delack.segments", "delack.rtt_16th", "iw.segments"], [[SYN, "8", "4", "25"]]),
+        (7001, [*((flags, {"name": "uto", **UTO}) for flags in (SYN, SYNACK)), *ONLY_UTO]),
+        (
+            7002,
+            [
+                (SYN, {"name": "uto,delack,iw", **UTO, **DELACK, "iw.segments": "25"}),
+                (SYNACK, {"name": "uto,delack,iw", **UTO, **DELACK}),
+                (ACK, {"name": "uto", **UTO}),
+                (PUSH, {"name": "uto,delack", **UTO, **DELACK}),
+                (ACK, {"name": "uto", **UTO}),
+                (PUSH, {"name": "uto,delack", **UTO, **DELACK}),
+                (ACK, {"name": "uto", **UTO}),
+            ],
+        ),
         (
             7003,
-            ["name", "cc.name", "uto.seconds"],
-            [[SYN, "cc,uto", "bbr", "300"], [SYNACK, "cc,uto", "", "300"]],
+            [
+                (SYN, {"name": "cc,uto", **UTO, "cc.name": "bbr"}),
+                (SYNACK, {"name": "cc,uto", **UTO}),
+                *ONLY_UTO,
+            ],
         ),
         (
             7004,
-            ["name", "toa.ipv4", "toa.port"],
             [
-                [SYN, "toa4,iw", "192.0.2.7", "4660"],
-                [SYNACK, "iw", "", ""],
-                *[[f, "toa4", "192.0.2.7", "4660"] for f in (ACK, PUSH)],
+                (SYN, {"name": "toa4,iw", **TOA4, "iw.segments": "25"}),
+                (SYNACK, {"name": "iw"}),
+                *((flags, {"name": "toa4", **TOA4}) for flags in (ACK, PUSH)),
             ],
         ),
-        (7005, ["toa.ipv6", "exid"], [[f, "2001:db8::7", "0xeb06"] for f in (ACK, PUSH)]),
+        (7005, [(flags, {"name": "toa6", **TOA6}) for flags in (ACK, PUSH)]),
     ],
 )
 def test_what_the_programs_send_can_be_looked_at(
-    port: int, fields: list[str], expected: list[list[object]]
+    port: int, expected: list[tuple[int, dict[str, str]]]
 ) -> None:
-    names = [f"extopt.{field}" for field in fields]
+    names = [f"extopt.{field}" for field in FIELDS]
     rows = tshark(CAPTURE, "tcp.flags", *names, show=f"extopt && tcp.port == {port}")
-    got = [[int(row[0], 16), *row[1:]] for row in rows]
-    assert got[: len(expected)] == expected
+    whole = [
+        (int(flags, 16), {k: v for k, v in zip(FIELDS, values, strict=True) if v})
+        for flags, *values in rows
+    ]
+    assert whole == expected
     assert not tshark(CAPTURE, "frame.number", show="extopt.bad")
 
 
-def write_capture(path: Path, options: bytes, flags: int = SYN) -> None:
-    """One segment over IPv4 without checksums, in a capture of raw IP."""
+def segment(options: bytes, flags: int, payload: bytes = b"", port: int = 2) -> bytes:
+    """One segment over IPv4, without checksums."""
     assert len(options) % 4 == 0
-    tcp = struct.pack("!HHIIBBHHH", 1, 2, 0, 0, (20 + len(options)) << 2, flags, 9, 0, 0) + options
-    packet = struct.pack("!BBHHHBBHII", 0x45, 0, 20 + len(tcp), 0, 0, 64, 6, 0, 1, 2) + tcp
+    head = struct.pack("!HHIIBBHHH", 1, port, 0, 0, (20 + len(options)) << 2, flags, 9, 0, 0)
+    tcp = head + options + payload
+    return struct.pack("!BBHHHBBHII", 0x45, 0, 20 + len(tcp), 0, 0, 64, 6, 0, 1, 2) + tcp
+
+
+def write_capture(path: Path, options: bytes, flags: int = SYN) -> None:
+    """One segment with these options."""
+    write_packet(path, segment(options, flags))
+
+
+def write_packet(path: Path, packet: bytes) -> None:
+    """One packet in a capture of raw IP."""
     head = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 101)
     path.write_bytes(head + struct.pack("<IIII", 0, 0, len(packet), len(packet)) + packet)
 
@@ -92,6 +139,9 @@ def write_capture(path: Path, options: bytes, flags: int = SYN) -> None:
         ("fe 14 12 34" + 16 * " 00", "toa254", True),
         ("fe 0a eb 05 12 34 c0 00 02 07 01 01", "toa4", False),
         ("fe 0a eb 05 12 34 00 00 02 07 01 01", "toa4", True),
+        ("fe 16 eb 05 12 34" + 15 * " 00" + " 01 01 01", "toa4", True),
+        ("fe 16 eb 06 12 34" + 15 * " 00" + " 01 01 01", "toa6", False),
+        ("fe 0a eb 06 12 34 c0 00 02 07 01 01", "toa6", True),
     ],
 )
 def test_a_value_that_is_none_is_marked(tmp_path: Path, options: str, name: str, bad: bool) -> None:
@@ -108,6 +158,33 @@ def test_nothing_is_an_answer_and_no_request(tmp_path: Path, exid: str, name: st
         write_capture(capture, bytes.fromhex("fe 04" + exid), flags)
         assert tshark(capture, "extopt.name") == [[name]]
         assert bool(tshark(capture, "extopt.name", show="extopt.bad")) == bad
+
+
+@pytest.mark.parametrize(
+    ("options", "name"), [("fe 08 eb 02 72 65 6e 6f", "cc"), ("fe 06 eb 03 00 05 01 01", "iw")]
+)
+def test_a_request_is_on_a_syn_only(tmp_path: Path, options: str, name: str) -> None:
+    capture = tmp_path / "one.pcap"
+    for flags, bad in ((SYN, False), (SYNACK, True), (ACK, True), (PUSH, True)):
+        write_capture(capture, bytes.fromhex(options), flags)
+        assert tshark(capture, "extopt.name") == [[name]]
+        assert bool(tshark(capture, "extopt.name", show="extopt.bad")) == bad
+
+
+@pytest.mark.parametrize(("flags", "bad"), [(SYN, False), (ACK, True)])
+def test_tcp_in_tcp_where_only_the_inner_header_has_options(
+    tmp_path: Path, flags: int, bad: bool
+) -> None:
+    """Each has its own flags. A tunnel that this tshark knows over TCP: GTP."""
+    inner = segment(bytes.fromhex("fe 06 eb 03 00 05 01 01"), flags)
+    tunnel = struct.pack("!BBHI", 0x30, 0xFF, len(inner), 1) + inner
+    capture = tmp_path / "one.pcap"
+    for around in (SYN, PUSH):
+        write_packet(capture, segment(b"", around, tunnel, port=2152))
+        rows = tshark(capture, "tcp.flags", "extopt.name", decode="tcp.port==2152,gtp")
+        assert rows == [[f"0x{around:04x},0x{flags:04x}", "iw"]]
+        shown = tshark(capture, "extopt.name", show="extopt.bad", decode="tcp.port==2152,gtp")
+        assert bool(shown) == bad
 
 
 @pytest.mark.parametrize(

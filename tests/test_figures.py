@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bpftcp.errors import FiguresError
-from bpftcp.figures import FIGURES, parse, write
+from bpftcp.figures import FIGURES, delack_rates, parse, write
 
 RUN = """\
 WATCHDOG: test case extopt_figures/cc executes for 10 seconds...
@@ -20,8 +20,8 @@ FIGURE cc bbr 40 41000
 FIGURE cc bbr 20 40500
 FIGURE iw 10 400
 FIGURE iw 2 800
-FIGURE delack 1 3000 60000000 41000
-FIGURE delack 16 3000 80000000 3000
+FIGURE delack 1 3200 7600000 5400
+FIGURE delack 16 3000 7100000 420
 """.splitlines()
 
 
@@ -30,7 +30,7 @@ def test_rows_are_found_and_sorted() -> None:
     assert rows["uto"] == [(1, 1004), (5, 5003)]
     assert rows["cc"] == [("bbr", 20, 40500), ("bbr", 40, 41000), ("reno", 20, 61000)]
     assert rows["iw"] == [(2, 800), (10, 400)]
-    assert rows["delack"][1] == (16, 3000, 80000000, 3000)
+    assert rows["delack"][1] == (16, 3000, 7100000, 420)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,12 @@ def test_rows_are_found_and_sorted() -> None:
 def test_a_run_that_lacks_numbers_is_an_error(lines: list[str]) -> None:
     with pytest.raises(FiguresError):
         parse(lines)
+
+
+def test_rates_are_over_the_time_that_the_run_took() -> None:
+    acks, mbits = delack_rates((1, 3200, 7_600_000, 5400))
+    assert acks == pytest.approx(1687.5)
+    assert mbits == pytest.approx(19.0)
 
 
 def test_a_plot_and_its_numbers_for_each(tmp_path: Path) -> None:

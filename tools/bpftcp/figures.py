@@ -106,6 +106,12 @@ def write(rows: dict[str, list[Row]], folder: Path, facts: dict[str, object]) ->
     return made
 
 
+def delack_rates(row: Row) -> tuple[float, float]:
+    """ACKs a second and Mbit/s of a row of "delack", over the time that the run really took."""
+    _, ms, sent, acks = map(int, row)
+    return 1000 * acks / ms, sent * 8 / ms / 1000
+
+
 def _draw(figure: Figure, rows: Sequence[Row], path: Path) -> None:
     import matplotlib  # half a second, and needed by nothing else
 
@@ -122,14 +128,13 @@ def _draw(figure: Figure, rows: Sequence[Row], path: Path) -> None:
         axes.legend()
     elif figure.name == "delack":
         x = [int(row[0]) for row in rows]
-        seconds = [int(row[1]) / 1000 for row in rows]
-        axes.plot(x, [int(r[3]) / s for r, s in zip(rows, seconds, strict=True)], "o-", color="C0")
+        rates = [delack_rates(row) for row in rows]
+        axes.plot(x, [acks for acks, _ in rates], "o-", color="C0")
         axes.set_xscale("log", base=2)
         axes.set_xlabel(figure.columns[0])
         axes.set_ylabel("ACKs a second", color="C0")
         right = axes.twinx()
-        mbits = [int(r[2]) * 8e-6 / s for r, s in zip(rows, seconds, strict=True)]
-        right.plot(x, mbits, "s--", color="C1")
+        right.plot(x, [mbits for _, mbits in rates], "s--", color="C1")
         right.set_ylabel("Mbit/s", color="C1")
         right.set_ylim(0, None)
     else:

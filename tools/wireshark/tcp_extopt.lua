@@ -29,8 +29,8 @@ local e = extopt.experts
 e.bad = ProtoExpert.new("extopt.bad", "No value of this option",
 	expert.group.MALFORMED, expert.severity.WARN)
 
--- Each returns whether the value, of len bytes from at on, is one; synack:
--- of a SYN-ACK, where none is the answer to a request, understood.
+-- Each returns whether the value, of len bytes from at on, is one. on: "SYN", where
+-- clients ask, "SYN-ACK", where no value is the answer, understood, or neither.
 
 local function uto(tree, tvb, at, len)
 	if len ~= 2 then return false end
@@ -40,19 +40,19 @@ local function uto(tree, tvb, at, len)
 	return seconds > 0
 end
 
-local function cc(tree, tvb, at, len, synack)
-	if synack and len == 0 then return true end
+local function cc(tree, tvb, at, len, on)
+	if on == "SYN-ACK" and len == 0 then return true end
 	if len < 1 or len > 12 then return false end
 	tree:add(f.cc, tvb(at, len))
-	return not tvb:raw(at, len):find("%z")
+	return on == "SYN" and not tvb:raw(at, len):find("%z")
 end
 
-local function iw(tree, tvb, at, len, synack)
-	if synack and len == 0 then return true end
+local function iw(tree, tvb, at, len, on)
+	if on == "SYN-ACK" and len == 0 then return true end
 	if len ~= 2 then return false end
 	local v = tvb(at, 2):uint()
 	tree:add(f.iw, tvb(at, 2))
-	return v > 0 and v < 0x1000
+	return on == "SYN" and v > 0 and v < 0x1000
 end
 
 local function delack(tree, tvb, at, len)
@@ -75,6 +75,15 @@ local function toa(tree, tvb, at, len)
 	return tvb(at, 2):uint() > 0
 end
 
+-- With an ExID: one family only
+local function toa4(tree, tvb, at, len)
+	return len == 6 and toa(tree, tvb, at, len)
+end
+
+local function toa6(tree, tvb, at, len)
+	return len == 18 and toa(tree, tvb, at, len)
+end
+
 -- Kind 254 without an ExID of ours: has the modules' layout, and is not another's ExID,
 -- of those seen in the wild (IANA's list: Fast Open, SMC).
 local function raw254(tvb, at, len)
@@ -91,12 +100,12 @@ local OPTIONS = {
 		[0xeb02] = { "cc", cc },
 		[0xeb03] = { "iw", iw },
 		[0xeb04] = { "delack", delack },
-		[0xeb05] = { "toa4", toa },
-		[0xeb06] = { "toa6", toa },
+		[0xeb05] = { "toa4", toa4 },
+		[0xeb06] = { "toa6", toa6 },
 	},
 }
 
-local function option(tree, tvb, at, kind, len, synack)
+local function option(tree, tvb, at, kind, len, on)
 	local of_kind = OPTIONS[kind]
 	if not of_kind then return end
 	local exid = len >= 4 and tvb(at + 2, 2):uint() or 0
@@ -114,21 +123,30 @@ local function option(tree, tvb, at, kind, len, synack)
 	t:add(f.length, tvb(at + 1, 1))
 	if head == 4 then t:add(f.exid, tvb(at + 2, 2)) end
 	if len > head then t:add(f.value, tvb(at + head, len - head)) end
-	if not known[2](t, tvb, at + head, len - head, synack) then
+	if not known[2](t, tvb, at + head, len - head, on) then
 		t:add_proto_expert_info(e.bad)
 	end
 end
 
 local tcp_options = Field.new("tcp.options")
-local tcp_syn = Field.new("tcp.flags.syn")
-local tcp_ack = Field.new("tcp.flags.ack")
+local tcp_flags = Field.new("tcp.flags")
+
+-- Of the TCP header with these options. A frame may have more than one, TCP in TCP, and
+-- not all have options: the flags are eight bytes before the options.
+local function segment_of(options)
+	for _, flags in ipairs({ tcp_flags() }) do
+		if flags.offset + 8 == options.offset then
+			local syn = flags.value % 0x04 >= 0x02
+			local ack = flags.value % 0x20 >= 0x10
+			return syn and (ack and "SYN-ACK" or "SYN")
+		end
+	end
+end
 
 function extopt.dissector(tvb, pinfo, tree)
-	local syn, ack = { tcp_syn() }, { tcp_ack() }	-- of each, where there is TCP in TCP
-	for i, field in ipairs({ tcp_options() }) do
-		local range = field.range
-		local options = range:tvb()
-		local synack = syn[i].value and ack[i].value
+	for _, field in ipairs({ tcp_options() }) do
+		local options = field.range:tvb()
+		local on = segment_of(field)
 		local at = 0
 		while at < options:len() do
 			local kind = options(at, 1):uint()
@@ -139,7 +157,7 @@ function extopt.dissector(tvb, pinfo, tree)
 				if at + 2 > options:len() then break end
 				local len = options(at + 1, 1):uint()
 				if len < 2 or at + len > options:len() then break end
-				option(tree, options, at, kind, len, synack)
+				option(tree, options, at, kind, len, on)
 				at = at + len
 			end
 		end

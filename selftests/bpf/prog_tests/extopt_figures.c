@@ -76,8 +76,10 @@ static void *drain(void *arg)
 	return NULL;
 }
 
-/* Data from one to the other while this sleeps, and what arrived */
-static __u64 flow(int from, int to, int ms, void (*sample)(int ms))
+/* Data from one to the other while this sleeps, and what arrived; ms: for how long, and
+ * then how long it took with what was in the queue at the end
+ */
+static __u64 flow(int from, int to, int *ms, void (*sample)(int ms))
 {
 	struct flow out = { .fd = from }, in = { .fd = to };
 	pthread_t sender, receiver;
@@ -90,7 +92,7 @@ static __u64 flow(int from, int to, int ms, void (*sample)(int ms))
 		pthread_join(sender, NULL);
 		return 0;
 	}
-	while (net_now_ms() - start < ms) {
+	while (net_now_ms() - start < *ms) {
 		usleep(20000);
 		if (sample)
 			sample(net_now_ms() - start);
@@ -98,6 +100,7 @@ static __u64 flow(int from, int to, int ms, void (*sample)(int ms))
 	out.stop = true;
 	pthread_join(sender, NULL);
 	pthread_join(receiver, NULL);
+	*ms = net_now_ms() - start;
 	return in.bytes;
 }
 
@@ -121,7 +124,7 @@ static void sample_rtt(int ms)
 static void test_cc(void)
 {
 	static const char * const names[] = { "reno", "bbr", "cubic" };
-	int i;
+	int i, ms;
 
 	SYS(fail, "tc -n " NET_CLIENT
 	    " qdisc replace dev c0 root netem delay 10ms limit 1000");
@@ -137,8 +140,8 @@ static void test_cc(void)
 			return;
 		ASSERT_STREQ(state_of(net.sfd).cc, cc_now, "in use");
 		samples = 0;
-		ASSERT_GT(flow(net.sfd, net.cfd, all_points ? 5000 : 500,
-			       sample_rtt), 0, "bytes");
+		ms = all_points ? 5000 : 500;
+		ASSERT_GT(flow(net.sfd, net.cfd, &ms, sample_rtt), 0, "bytes");
 		ASSERT_GE(samples, 2, "samples");
 	}
 fail:
@@ -182,7 +185,7 @@ static void test_iw(void)
 static void test_delack(void)
 {
 	static const int segs[] = { 1, 16, 2, 4, 8, 32, 64 };
-	int i, acks[2], ms = all_points ? 4000 : 1500;
+	int i, acks[2], ms;
 	struct path_way *back = net_way(&net, TO_CLIENT);
 	__u64 bytes;
 
@@ -193,9 +196,13 @@ static void test_delack(void)
 		skel.delack->data_delack->delack_config.segs = segs[i];
 		if (net_pair(&net, "delack", "delack"))
 			return;
-		bytes = flow(net.cfd, net.sfd, ms, NULL);
+		ms = all_points ? 4000 : 1500;
+		bytes = flow(net.cfd, net.sfd, &ms, NULL);
 		printf("FIGURE delack %d %d %llu %d\n", segs[i], ms, bytes,
 		       back->acks);
+		/* 20 Mbit/s are so many bits in a millisecond. */
+		ASSERT_GT(bytes, 0, "bytes");
+		ASSERT_LE(8 * bytes, 20000ULL * ms, "no more than the link has");
 		/* To the segments that there were */
 		if (i < 2)
 			acks[i] = 10000 * (__u64)back->acks /

@@ -67,6 +67,7 @@ static const struct input bad[] = {
 	{ TOA, "toa4: long", { 254, 11, EXID(0xeb05), 1, 2, 9, 9, 9, 9, 9 }, true },
 	{ TOA, "toa4: port 0", { 254, 10, EXID(0xeb05), 0, 0, 9, 9, 9, 9 } },
 	{ TOA, "toa4: address 0", { 254, 10, EXID(0xeb05), 1, 2 } },
+	{ TOA, "toa6: of IPv4", { 254, 10, EXID(0xeb06), 1, 2, 9, 9, 9, 9 } },
 	{ TOA, "toa6: short", { 254, 12, EXID(0xeb06), 1, 2, 0xfd, 1 } },
 	{ TOA, "toa6: long", { 254, 23, EXID(0xeb06), 1, 2, 0xfd, [22] = 1 }, true },
 	{ TOA, "toa6: port 0", { 254, 22, EXID(0xeb06), 0, 0, 0xfd, [21] = 1 } },

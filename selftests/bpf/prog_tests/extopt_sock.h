@@ -24,15 +24,14 @@ static inline void look_close(void)
 	look = NULL;
 }
 
-/* The connections of the namespace with that cookie, or, if it is 0, on that local
- * port: there is to be one.
+/* How many connections of the namespace have that cookie, or, if it is 0, that local
+ * port; -1 on failure
  */
-static inline int look_for(__u64 cookie, int port, struct extopt_sock *sock)
+static inline int look_count(__u64 cookie, int port)
 {
 	char buf[16];
 	int fd;
 
-	memset(sock, 0, sizeof(*sock));
 	memset(&look->bss->seen, 0, sizeof(look->bss->seen));
 	look->bss->cookie = cookie;
 	look->bss->port = port;
@@ -43,7 +42,14 @@ static inline int look_for(__u64 cookie, int port, struct extopt_sock *sock)
 	while (read(fd, buf, sizeof(buf)) > 0)
 		;
 	close(fd);
-	if (!ASSERT_EQ(look->bss->found, 1, "sockets found"))
+	return look->bss->found;
+}
+
+/* The same, of which there is to be one */
+static inline int look_for(__u64 cookie, int port, struct extopt_sock *sock)
+{
+	memset(sock, 0, sizeof(*sock));
+	if (!ASSERT_EQ(look_count(cookie, port), 1, "sockets found"))
 		return -1;
 	*sock = look->bss->seen;
 	return 0;

@@ -334,6 +334,69 @@ static void test_mptcp(void)
 	trust_proxy(false);
 }
 
+/* What the server has been told, {} if nothing */
+static struct toa_client received(void)
+{
+	struct toa_client client = {};
+
+	bpf_map_lookup_elem(bpf_map__fd(toa->maps.toa_received), &net.sfd, &client);
+	return client;
+}
+
+/* A SYN with data, whose source may be anybody who knows a proxy's address: nothing is
+ * believed before the third ACK. That and the first data have another address.
+ */
+static void test_fastopen(void)
+{
+	struct sockaddr_in from = { AF_INET, htons(666), { htonl(0x09080706) } };
+	struct toa_client client;
+	struct sockaddr_storage ss;
+	socklen_t len;
+	char buf;
+
+	/* Both ends, without cookies */
+	if (net_sysctl(NET_CLIENT, "tcp_fastopen", "1543") ||
+	    net_sysctl(NET_SERVER, "tcp_fastopen", "1543") || trust_proxy(true))
+		return;
+	net_watch(&net, KIND, EXID4);
+	memset(net.path->bss->ways, 0, sizeof(net.path->bss->ways));
+	memset(&toa->bss->toa_stats, 0, sizeof(toa->bss->toa_stats));
+	net.path->bss->mode = PATH_LOSE_ACKS;
+	net.lfd = net_listen(&net, NAMES);
+	net.cfd = net_socket(&net, false, "toa4");
+	make_sockaddr(net.family, net_addr(net.family, true), net.port, &ss, &len);
+	if (net.lfd < 0 || net.cfd < 0 ||
+	    !ASSERT_OK(tell(net.cfd, (void *)&from), "tell") ||
+	    !ASSERT_EQ(sendto(net.cfd, "x", 1, MSG_FASTOPEN, (void *)&ss, len), 1,
+		       "sendto"))
+		goto pass;
+	net.sfd = net_accept(net.lfd);
+	if (net.sfd < 0 || !ASSERT_EQ(recv(net.sfd, &buf, 1, 0), 1, "recv"))
+		goto pass;
+	ASSERT_EQ(net_counter(NET_SERVER, "TCPFastOpenPassive"), 1, "Fast Open");
+	ASSERT_EQ(net_way(&net, TO_SERVER)->with_syn, 1, "SYN");
+	ASSERT_EQ(toa->bss->toa_stats.untrusted, 1, "untrusted");
+	ASSERT_EQ(toa->bss->toa_stats.applied, 0, "applied");
+	ASSERT_EQ(received().family, 0, "not believed");
+	check_peer(false);
+
+	from.sin_port = htons(777);
+	if (!ASSERT_OK(tell(net.cfd, (void *)&from), "tell another"))
+		goto pass;
+	net.path->bss->mode = PATH_PASS;
+	if (net_ping(&net))
+		goto pass;
+	client = received();
+	ASSERT_EQ(client.family, AF_INET, "believed");
+	ASSERT_EQ(client.port, htons(777), "the other");
+	ASSERT_OK(memcmp(&client.addr.b[12], &from.sin_addr, 4), "address");
+	ASSERT_GE(toa->bss->toa_stats.applied, 1, "applied");
+	ASSERT_EQ(toa->bss->toa_stats.untrusted, 1, "untrusted");
+pass:
+	net.path->bss->mode = PATH_PASS;
+	trust_proxy(false);
+}
+
 /* The layouts that are in use: without ExID, on SYN or later */
 static const struct legacy {
 	const char *what;
@@ -454,6 +517,7 @@ void serial_test_extopt_toa(void)
 		{ "forged", test_forged },
 		{ "cookie", test_cookie },
 		{ "mptcp", test_mptcp },
+		{ "fastopen", test_fastopen },
 		{ "legacy", NULL },
 	};
 	struct extopt_toa_peer *peer = NULL;

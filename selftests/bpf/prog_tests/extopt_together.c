@@ -32,6 +32,8 @@
 #define UTO_S		9
 #define IW		5
 #define SEGS		7
+#define SEG_LEN		1400
+#define NR_SEGS		160
 #define CLIENT_PORT	1234	/* of the proxy's client, 9.8.7.6 */
 
 enum { UTO = 1, CCTRL = 2, IWIN = 4, DELACK = 8, TOA = 16 };
@@ -159,8 +161,10 @@ static void check_state(const struct use *u, int mode)
 	 */
 	ASSERT_STREQ(st.cc, CC_DEFAULT, u->name);
 	ASSERT_EQ(st.client.family, 0, u->name);
-	if (u->bit != UTO)
+	if (u->bit != UTO || mode == PATH_STRIP)
 		ASSERT_EQ(st.user_timeout, 0, u->name);
+	if (mode == PATH_STRIP)
+		ASSERT_EQ(info.parsed, 0, u->name);
 	if (u->bit == DELACK)
 		ASSERT_EQ(st.delack_segs, mode == PATH_STRIP || mode == PATH_DROP ?
 			  2 : SEGS, u->name);
@@ -314,6 +318,131 @@ static void test_mptcp(void)
 	}
 }
 
+/* The segments that the server sends before any of them is acknowledged. A guest that
+ * has to wait meanwhile may get an ACK before the last is sent: tried again.
+ */
+static int first_flight(int ask, int want)
+{
+	struct path_way *way = net_way(&net, TO_CLIENT);
+	static char buf[60000];
+	int i;
+
+	skel.iw->data_iw->iw_config.want = ask;
+	for (i = 0; i < 3; i++) {
+		if (net_pair(&net, "iw", "iw") ||
+		    !ASSERT_EQ(send(net.sfd, buf, sizeof(buf), 0), sizeof(buf),
+			       "send") ||
+		    !ASSERT_EQ(recv(net.cfd, buf, sizeof(buf), MSG_WAITALL),
+			       sizeof(buf), "recv"))
+			return -1;
+		if (way->flight >= want)
+			break;
+	}
+	ASSERT_EQ(net_int(net.sfd, TCP_IS_MPTCP), 1, "MPTCP");
+	return way->flight;
+}
+
+static void test_mptcp_iw(void)
+{
+	net.proto = IPPROTO_MPTCP;
+	if (!net_sysctl(NET_CLIENT, "tcp_rmem", "4096 4000000 8000000") &&
+	    !net_sysctl(NET_SERVER, "tcp_wmem", "4096 4000000 8000000") &&
+	    !net_rtt(150)) {
+		ASSERT_EQ(first_flight(IW, IW), IW, "first flight");
+		ASSERT_EQ(first_flight(0, 10), 10, "nothing asked for");
+	}
+	skel.iw->data_iw->iw_config.want = IW;
+}
+
+/* The ACKs for so many segments, each of them read before the next is sent */
+static int count_acks(int segs)
+{
+	struct path_way *way = net_way(&net, TO_CLIENT);
+	const int one = 1;
+	int i, before = 0;
+
+	skel.delack->data_delack->delack_config.segs = segs;
+	if (net_pair(&net, "delack", "delack"))
+		return -1;
+	ASSERT_EQ(net_int(net.sfd, TCP_IS_MPTCP), 1, "MPTCP");
+	ASSERT_OK(setsockopt(net.cfd, SOL_TCP, TCP_NODELAY, &one, sizeof(one)),
+		  "TCP_NODELAY");
+	for (i = -NR_SEGS; i < NR_SEGS; i++) {
+		if (!i)	/* past the quick ACKs of the start */
+			before = way->acks;
+		if (net_send(net.cfd, net.sfd, SEG_LEN))
+			return -1;
+	}
+	return way->acks - before;
+}
+
+static void test_mptcp_delack(void)
+{
+	int each, few;
+
+	net.proto = IPPROTO_MPTCP;
+	/* A receive buffer that grows has ACKs of its own. */
+	if (!net_sysctl(NET_SERVER, "tcp_rmem", "4096 131072 131072")) {
+		each = count_acks(1);
+		few = count_acks(8);
+		ASSERT_GE(each, NR_SEGS * 9 / 10, "an ACK each");
+		ASSERT_GE(few, NR_SEGS / 16, "an ACK for eight");
+		ASSERT_LE(few, NR_SEGS / 4, "an ACK for eight");
+	}
+	skel.delack->data_delack->delack_config.segs = SEGS;
+}
+
+/* The user timeout is the subflow's: it is given up in time. The connection is not told,
+ * for it could have others; without any it ends net.mptcp.close_timeout later.
+ */
+static void test_mptcp_uto(void)
+{
+	const int seconds = 2, close_ms = 1000;
+	struct tcp_info info = {};
+	socklen_t len = sizeof(info);
+	struct nstoken *token = NULL;
+	struct pollfd pfd = {};
+	int ms, rto, left = 1;
+	__u64 start;
+
+	net.proto = IPPROTO_MPTCP;
+	skel.uto->data_uto->uto_config.adv = seconds;
+	SYS(restore, "ip netns exec " NET_SERVER
+	    " sysctl -qw net.mptcp.close_timeout=%d", close_ms / 1000);
+	if (net_pair(&net, "uto", "uto") || net_ping(&net))
+		goto restore;
+	ASSERT_OK(getsockopt(net.sfd, SOL_TCP, TCP_INFO, &info, &len), "TCP_INFO");
+	rto = info.tcpi_rto / 1000;
+	token = open_netns(NET_SERVER);
+	if (!ASSERT_OK_PTR(token, "netns"))
+		goto restore;
+	net.path->bss->mode = PATH_CUT;
+	start = net_now_ms();
+	if (!ASSERT_EQ(send(net.sfd, "lost", 4, 0), 4, "send"))
+		goto restore;
+	do {
+		usleep(10000);
+		left = look_count(0, NET_PORT);
+		ms = net_now_ms() - start;
+	} while (left == 1 && ms < NET_TIMEOUT_MS);
+	ASSERT_EQ(left, 0, "subflows");
+	/* As in net_give_up() */
+	ASSERT_GE(ms, 1000 * seconds - 20, "subflow, not before");
+	ASSERT_LE(ms, 1000 * seconds + 2 * rto + NET_SLACK_MS, "subflow, not after");
+
+	pfd.fd = net.sfd;
+	ASSERT_EQ(poll(&pfd, 1, NET_TIMEOUT_MS), 1, "poll");
+	ASSERT_TRUE(pfd.revents & POLLHUP, "connection ended");
+	ms = net_now_ms() - start - ms;
+	ASSERT_GE(ms, close_ms - 100, "connection, not before");
+	ASSERT_LE(ms, close_ms + NET_SLACK_MS, "connection, not after");
+restore:
+	if (token)
+		close_netns(token);
+	net.path->bss->mode = PATH_PASS;
+	skel.uto->data_uto->uto_config.adv = UTO_S;
+}
+
 void serial_test_extopt_together(void)
 {
 	static const struct {
@@ -326,6 +455,9 @@ void serial_test_extopt_together(void)
 		{ "echo", test_echo },
 		{ "many", test_many },
 		{ "mptcp", test_mptcp },
+		{ "mptcp_iw", test_mptcp_iw },
+		{ "mptcp_delack", test_mptcp_delack },
+		{ "mptcp_uto", test_mptcp_uto },
 	};
 	char name[32];
 	int i, v6;

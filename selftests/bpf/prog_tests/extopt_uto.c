@@ -164,6 +164,56 @@ static void test_cookie(void)
 	net_give_up(&net, net.sfd, 2);
 }
 
+/* However little is asked for: data is to be sent again once before it is given up. */
+static void test_rto(void)
+{
+	struct tcp_info info = {};
+	socklen_t len = sizeof(info);
+	int ms;
+
+	config(client, 1, 1, 3600);
+	config(server, 0, 1, 3600);
+	if (net_rtt(800) || net_pair(&net, "uto", "uto2"))
+		return;
+	ASSERT_OK(getsockopt(net.sfd, SOL_TCP, TCP_INFO, &info, &len), "TCP_INFO");
+	ASSERT_GT(info.tcpi_rto, 1000000, "RTO");
+	ms = net_int(net.sfd, TCP_USER_TIMEOUT);
+	ASSERT_GT(ms, info.tcpi_rto / 1000, "longer than the RTO");
+	ASSERT_LE(ms, info.tcpi_rto / 1000 + 1000, "by a second at most");
+	ASSERT_GE(server->bss->uto_stats.applied, 1, "applied");
+
+	/* The upper limit holds all the same. */
+	config(server, 0, 1, 1);
+	if (!net_pair(&net, "uto", "uto2"))
+		ASSERT_EQ(net_int(net.sfd, TCP_USER_TIMEOUT), 1000, "the most");
+}
+
+/* What the application has set for its listener is announced from the SYN-ACK on. */
+static void test_listener(void)
+{
+	const int own = 6001;
+
+	config(client, 2, 1, 3600);
+	config(server, 9, 1, 3600);
+	memset(net.path->bss->ways, 0, sizeof(net.path->bss->ways));
+	net.lfd = net_listen(&net, "uto2");
+	net.cfd = net_socket(&net, false, "uto");
+	if (net.lfd < 0 || net.cfd < 0 ||
+	    !ASSERT_OK(setsockopt(net.lfd, SOL_TCP, TCP_USER_TIMEOUT, &own,
+				  sizeof(own)), "TCP_USER_TIMEOUT") ||
+	    net_connect(&net, net.cfd))
+		return;
+	ASSERT_EQ(net_way(&net, TO_CLIENT)->with_syn, 1, "SYN-ACK");
+	ASSERT_EQ(net_way(&net, TO_CLIENT)->with_data +
+		  net_way(&net, TO_CLIENT)->with_ack, 0, "nothing else");
+	ASSERT_EQ(net_int(net.cfd, TCP_USER_TIMEOUT), 7000, "rounded up");
+	net.sfd = net_accept(net.lfd);
+	if (net.sfd < 0 || net_ping(&net))
+		return;
+	ASSERT_EQ(net_int(net.sfd, TCP_USER_TIMEOUT), own, "its own");
+	ASSERT_EQ(net_int(net.cfd, TCP_USER_TIMEOUT), 7000, "still");
+}
+
 /* An application that has set its own timeout keeps it, and that is announced. */
 static void test_fixed(void)
 {
@@ -198,6 +248,8 @@ void serial_test_extopt_uto(void)
 		{ "later", test_later },
 		{ "cookie", test_cookie },
 		{ "fixed", test_fixed },
+		{ "rto", test_rto },
+		{ "listener", test_listener },
 	};
 	char name[32];
 	int i, v6;

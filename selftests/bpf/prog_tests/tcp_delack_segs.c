@@ -4,6 +4,7 @@
  * the ACKs that a peer of hand-made segments gets.
  */
 
+#include <sys/ioctl.h>
 #include "test_progs.h"
 #include "network_helpers.h"
 #include "tcp_wire.h"
@@ -13,6 +14,14 @@
 #define TCP_DELACK_SEGS	48
 #endif
 
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP	262
+#endif
+
+#ifndef TCP_IS_MPTCP
+#define TCP_IS_MPTCP	43
+#endif
+
 #define NS_NAME		"tcp_delack_segs"
 #define CG_NAME		"/tcp-delack-segs"
 #define SEGS_DEFAULT		2
@@ -20,6 +29,7 @@
 #define ROUNDS		4
 #define TRIES		20
 #define WARM_UP		60
+#define MPTCP_SEG	1400
 /* Less than any delayed ACK takes */
 #define SOON_NS		30000000
 
@@ -308,6 +318,133 @@ close_cg:
 	close(cg_fd);
 }
 
+/* Pure ACKs that a connection, or its first subflow, has sent; -1 on failure */
+static int acks_sent(int fd)
+{
+	/* struct tcp_info, of which the C library's may end before */
+	struct {
+		__u8 before[136];
+		__u32 segs_out, segs_in, notsent_bytes, min_rtt;
+		__u32 data_segs_in, data_segs_out;
+	} info = {};
+	socklen_t len = sizeof(info);
+
+	if (!ASSERT_OK(getsockopt(fd, SOL_TCP, TCP_INFO, &info, &len), "TCP_INFO"))
+		return -1;
+	return info.segs_out - info.data_segs_out;
+}
+
+/* Segments of an MPTCP connection, each of which is there, or read, before the next is
+ * sent, and the ACKs for them
+ */
+static int mptcp_acks(int from, int to, int nr, bool read)
+{
+	int i, before = acks_sent(to), there, acks;
+	char buf[MPTCP_SEG] = {};
+
+	for (i = 1; i <= nr; i++) {
+		if (!ASSERT_EQ(send(from, buf, sizeof(buf), 0), sizeof(buf), "send"))
+			return -1;
+		if (read &&
+		    !ASSERT_EQ(recv(to, buf, sizeof(buf), MSG_WAITALL),
+			       sizeof(buf), "recv"))
+			return -1;
+		do {
+			if (!ASSERT_OK(ioctl(to, FIONREAD, &there), "FIONREAD"))
+				return -1;
+		} while (!read && there < i * sizeof(buf));
+	}
+	acks = acks_sent(to) - before;
+	for (i = 0; !read && i < nr; i++) {
+		if (!ASSERT_EQ(recv(to, buf, sizeof(buf), MSG_WAITALL),
+			       sizeof(buf), "recv"))
+			return -1;
+	}
+	return acks;
+}
+
+/* Some more are for the window. A guest that has to wait sends ACKs by the timer: tried
+ * again.
+ */
+static void check_mptcp(int from, int to, int segs, int nr, bool read)
+{
+	int acks, tries;
+
+	for (tries = 0; tries < TRIES; tries++) {
+		acks = mptcp_acks(from, to, nr, read);
+		if (acks <= nr * 3 / 2 / segs)
+			break;
+	}
+	ASSERT_GE(acks, nr * 9 / 10 / segs, "ACKs");
+	ASSERT_LE(acks, nr * 3 / 2 / segs, "ACKs");
+}
+
+/* The setting is of the subflow, which programs have, and the application has not. */
+static void test_mptcp(int family)
+{
+	static const int values[] = { 1, 4, 8 };
+	struct network_helper_opts opts = {
+		.proto = IPPROTO_MPTCP,
+		.timeout_ms = WIRE_TIMEOUT_MS,
+	};
+	int cg_fd, lfd = -1, cfd = -1, sfd = -1, i, segs, val;
+	const int one = 1, lots = 1 << 17;
+	struct tcp_delack_segs *skel;
+	socklen_t len = sizeof(val);
+
+	cg_fd = test__join_cgroup(CG_NAME);
+	if (!ASSERT_OK_FD(cg_fd, "join_cgroup"))
+		return;
+	skel = tcp_delack_segs__open_and_load();
+	if (!ASSERT_OK_PTR(skel, "open_and_load"))
+		goto close_cg;
+	skel->links.set_delack_segs =
+		bpf_program__attach_cgroup(skel->progs.set_delack_segs, cg_fd);
+	if (!ASSERT_OK_PTR(skel->links.set_delack_segs, "attach_cgroup"))
+		goto destroy;
+	lfd = start_server_str(family, SOCK_STREAM, NULL, 0, &opts);
+	if (!ASSERT_OK_FD(lfd, "listener"))
+		goto destroy;
+	for (i = 0; i < ARRAY_SIZE(values); i++) {
+		segs = values[i];
+		skel->bss->segs = segs;
+		cfd = connect_to_fd_opts(lfd, &opts);
+		if (!ASSERT_OK_FD(cfd, "connect"))
+			break;
+		sfd = accept(lfd, NULL, NULL);
+		if (!ASSERT_OK_FD(sfd, "accept"))
+			break;
+		settimeo(sfd, WIRE_TIMEOUT_MS);
+		ASSERT_OK(getsockopt(sfd, SOL_TCP, TCP_IS_MPTCP, &val, &len),
+			  "TCP_IS_MPTCP");
+		ASSERT_EQ(val, 1, "MPTCP");
+		ASSERT_EQ(set_segs(sfd, 3), -ENOPROTOOPT, "set");
+		ASSERT_EQ(get_segs(sfd), -EOPNOTSUPP, "get");
+		ASSERT_OK(skel->bss->set_err, "bpf_setsockopt");
+		ASSERT_OK(setsockopt(cfd, SOL_TCP, TCP_NODELAY, &one, sizeof(one)),
+			  "TCP_NODELAY");
+		if (mptcp_acks(cfd, sfd, WARM_UP, true) < 0)
+			break;
+		check_mptcp(cfd, sfd, segs, 160, true);
+		/* Who waits for more than there is: the receiving side alone */
+		ASSERT_OK(setsockopt(sfd, SOL_SOCKET, SO_RCVLOWAT, &lots,
+				     sizeof(lots)), "SO_RCVLOWAT");
+		check_mptcp(cfd, sfd, segs, 80, false);
+		close(cfd);
+		close(sfd);
+		cfd = sfd = -1;
+	}
+	if (sfd >= 0)
+		close(sfd);
+	if (cfd >= 0)
+		close(cfd);
+	close(lfd);
+destroy:
+	tcp_delack_segs__destroy(skel);
+close_cg:
+	close(cg_fd);
+}
+
 static void run(void (*test)(int family), int family)
 {
 	struct netns_obj *netns = netns_new(NS_NAME, true);
@@ -328,6 +465,7 @@ void test_tcp_delack_segs(void)
 		{ "short", test_short },
 		{ "values", test_values },
 		{ "bpf", test_bpf },
+		{ "mptcp", test_mptcp },
 	};
 	char name[32];
 	int i, v6;

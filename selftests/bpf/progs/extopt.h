@@ -2,11 +2,13 @@
 /* What the extopt_* programs share: constants that vmlinux.h does not have, and
  * lists of trusted peers. Each program is complete but for this.
  *
- * Their options, all numbers in network byte order:
+ * Their options, all numbers in network byte order. Kind 254 is for experiments (RFC
+ * 4727), shared by means of an ExID (RFC 6994); 28 is the User Timeout's (RFC 5482);
+ * 200 is not assigned.
  *
  *  option  kind ExID    on                value
- *  uto      28  -       any but FIN       1 bit unit (1: minutes), 15 bits user
- *                                         timeout, not 0 (RFC 5482)
+ *  uto      28  -       any but a FIN     1 bit unit (1: minutes), 15 bits user
+ *                       without data      timeout, not 0
  *  cc      254  0xeb02  SYN               1 to 12 characters: name of the
  *                                         congestion control asked for
  *                       SYN-ACK           none: understood
@@ -16,17 +18,26 @@
  *  delack  254  0xeb04  SYN, SYN-ACK,     8 bits segments to an ACK, 3 bits 0,
  *                       data              5 bits longest delay in 1/16 RTT, at
  *                                         most 16; 0: the receiver's own
- *  toa4    254  0xeb05  SYN, ACK, data    16 bits port, 32 bits IPv4 address of
- *                                         the client, neither 0
- *  toa6    254  0xeb06  ACK, data         16 bits port, 128 bits IPv6 address
+ *  toa4    254  0xeb05  SYN, ACK, data    16 bits port, not 0, 32 bits IPv4 address
+ *                                         of the client, not 0.x.y.z
+ *  toa6    254  0xeb06  ACK, data         16 bits port, 128 bits IPv6 address,
+ *                                         neither 0
  *  toa254  254  -       read only         as toa4 or toa6, without ExID
  *  toa200  200  -       read only         as toa4 or toa6
  *
  * A proxy selects toa4 or toa6, for data has no room for both. A server selects what
- * it wants to hear.
+ * it wants to hear. toa254 takes any value of 6 or 18 bytes of kind 254 that a trusted
+ * peer sends and no ExID selected claims, other experiments' too: select the options
+ * with an ExID along with it.
  *
  * With MPTCP and timestamps data has no room for any of them, and no segment has
  * for toa6.
+ *
+ * A middlebox may copy back what it does not know. A client sees that with cc and iw,
+ * whose answer is empty (TCP_EXTOPT_ST_ECHOED). With uto, delack and toa an echo is
+ * what a peer that says the same would send: the client follows what it has itself asked
+ * for. And where toa or delack is taken out on the way the sender is not told: only the
+ * server's counts (delack_stats, toa_stats, TCP_EXTOPT) say whether it came.
  */
 #ifndef __EXTOPT_H
 #define __EXTOPT_H
@@ -66,6 +77,8 @@ struct extopt_tell {
 #include <bpf/bpf_endian.h>
 
 #define COUNT(what)	__sync_fetch_and_add(&(what), 1)
+#define MIN(a, b)	((a) < (b) ? (a) : (b))
+#define MAX(a, b)	((a) > (b) ? (a) : (b))
 
 #define EXTOPT_PREFIXES(map_name)				\
 	struct {						\

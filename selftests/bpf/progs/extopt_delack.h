@@ -16,6 +16,7 @@ struct delack_config {
 
 struct delack_stats {
 	__u64 applied;
+	__u64 fixed;		/* of these, in part: the application has set its own */
 	__u64 ignored;		/* wrong length, reserved bits */
 	__u64 failed;		/* the kernel takes no such value */
 };
@@ -25,8 +26,8 @@ struct delack_conn {
 	__u32 srtt;		/* when that began */
 	__u16 said;		/* what is told ... */
 	__u8 saying;		/* ... if it is */
-	__u8 own_segs;		/* the receiver's, before it was asked */
-	__u32 own_max;		/* likewise, jiffies; 0: not asked yet */
+	__u8 own_segs, set_segs;	/* the receiver's, and what was set */
+	__u32 own_max, set_max;	/* likewise, jiffies; set_max 0: nothing was */
 };
 
 #endif

@@ -4,6 +4,9 @@
 
 #include "extopt.h"
 
+enum { TOA_V4 = 6, TOA_V6 = 18 };	/* bytes of a value: port and address */
+#define TOA_FAMILY(len)	((len) == TOA_V4 ? EXTOPT_AF_INET : EXTOPT_AF_INET6)
+
 struct toa_client {
 	struct extopt_addr addr;
 	__u16 port;		/* network byte order */
@@ -13,7 +16,7 @@ struct toa_client {
 struct toa_stats {
 	__u64 applied;
 	__u64 ignored;		/* wrong length, no address or port */
-	__u64 untrusted;
+	__u64 untrusted;	/* or Fast Open, which proves no address */
 };
 
 #ifdef __VMLINUX_H__

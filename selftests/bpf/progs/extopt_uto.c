@@ -6,13 +6,13 @@
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
-#include "extopt.h"
 #include "extopt_uto.h"
 
 #define MINUTES	0x8000	/* the G bit */
 #define REPEAT	3	/* segments: any of them may be lost */
 
 char _license[] SEC("license") = "GPL";
+extern unsigned long CONFIG_HZ __kconfig;
 
 /* bpftool map update name .data.uto key 0 0 0 0 value ... ; RFC 5482, 3.1 */
 struct uto_config uto_config SEC(".data.uto") = { 300, 100, 3600 };
@@ -28,13 +28,14 @@ static int put(struct tcp_extopt_out *opt, __u32 v)
 	return v ? 2 : 0;
 }
 
-/* What the application has set, milliseconds; 0: nothing */
-static __u32 fixed(const struct sock *sk, const struct uto_conn *conn)
+/* What the application has set, and not the option, milliseconds; 0: nothing */
+static __u32 fixed(const struct sock *sk, __u32 set)
 {
 	__u32 now = ((struct inet_connection_sock *)sk)->icsk_user_timeout;
 
-	return now == conn->set ? 0 : now;
+	return now == set ? 0 : now;
 }
+#define ADV(sk, set)	((fixed(sk, set) + 999) / 1000 ?: uto_config.adv)
 
 SEC("struct_ops")
 int BPF_PROG(uto_write, struct sock *sk, struct tcp_extopt_out *opt)
@@ -45,7 +46,7 @@ int BPF_PROG(uto_write, struct sock *sk, struct tcp_extopt_out *opt)
 	conn = bpf_sk_storage_get(&uto_conns, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!conn)
 		return 0;
-	adv = (fixed(sk, conn) + 999) / 1000 ?: uto_config.adv;
+	adv = ADV(sk, conn->set);
 	if (opt->segment & TCP_EXTOPT_SYN) {
 		conn->told = 0;
 		return put(opt, adv);
@@ -62,12 +63,13 @@ SEC("struct_ops")
 int BPF_PROG(uto_write_synack, const struct sock *sk, const struct request_sock *req,
 	     const struct tcp_extopt_in *offered, struct tcp_extopt_out *opt)
 {
-	return put(opt, uto_config.adv);
+	return put(opt, ADV(sk, 0));
 }
 
 SEC("struct_ops")
 void BPF_PROG(uto_parse, struct sock *sk, const struct tcp_extopt_in *opt)
 {
+	__u32 rto = ((struct inet_connection_sock *)sk)->icsk_rto / (__u32)CONFIG_HZ;
 	__u32 v = opt->data[0] << 8 | opt->data[1], s, ms;
 	struct uto_conn *conn;
 
@@ -77,10 +79,10 @@ void BPF_PROG(uto_parse, struct sock *sk, const struct tcp_extopt_in *opt)
 		COUNT(uto_stats.ignored);
 		return;
 	}
-	s = s > uto_config.adv ? s : uto_config.adv;
-	s = s > uto_config.lower ? s : uto_config.lower;
+	/* More than the RTO, in whole seconds */
+	s = MAX(MAX(s, uto_config.adv), MAX(uto_config.lower, rto + 1));
 	ms = 1000 * (s < uto_config.upper ? s : uto_config.upper);
-	if (fixed(sk, conn)) {
+	if (fixed(sk, conn->set)) {
 		COUNT(uto_stats.fixed);
 	} else if (bpf_setsockopt(sk, SOL_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms))) {
 		COUNT(uto_stats.failed);
@@ -93,8 +95,6 @@ void BPF_PROG(uto_parse, struct sock *sk, const struct tcp_extopt_in *opt)
 SEC(".struct_ops.link")
 struct tcp_extopt_ops uto = {
 	.write = (void *)uto_write, .write_synack = (void *)uto_write_synack,
-	.parse = (void *)uto_parse,
-	.name = "uto", .kind = 28, .max_len = 2,
-	.segments = TCP_EXTOPT_SYN | TCP_EXTOPT_SYNACK | TCP_EXTOPT_ACK |
-		    TCP_EXTOPT_DATA,
+	.parse = (void *)uto_parse, .name = "uto", .kind = 28, .max_len = 2,
+	.segments = TCP_EXTOPT_SYN | TCP_EXTOPT_SYNACK | TCP_EXTOPT_ACK | TCP_EXTOPT_DATA,
 };

@@ -2,9 +2,13 @@
 #ifndef __EXTOPT_UTO_H
 #define __EXTOPT_UTO_H
 
+#include "extopt.h"
+
 struct uto_config {		/* seconds */
 	__u32 adv;		/* ADV_UTO, what to announce; 0: nothing */
-	__u32 lower, upper;	/* bounds of what is used: L_LIMIT, U_LIMIT */
+	__u32 lower, upper;	/* bounds of what is used: L_LIMIT, U_LIMIT; the
+				 * lower one is above the RTO in any case
+				 */
 };
 
 struct uto_stats {
