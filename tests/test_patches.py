@@ -64,3 +64,16 @@ def test_the_example_is_what_the_documentation_shows() -> None:
     added = [line[1:] for line in patch.splitlines() if line.startswith("+")]
     shown = "\n".join(line.removeprefix("\t") for line in added)
     assert source.split("*/\n", 1)[1] in shown
+
+
+@pytest.mark.parametrize(
+    ("program", "most"),
+    [
+        *((f"extopt_{use}", 100) for use in ("uto", "cc", "iw", "delack", "toa")),
+        ("mptcp_pm_ndiffports", 40),
+        ("mptcp_pm_fullmesh", 120),
+    ],
+)
+def test_the_programs_are_as_short_as_was_promised(program: str, most: int) -> None:
+    source = (ROOT / f"selftests/bpf/progs/{program}.c").read_text()
+    assert len(source.splitlines()) <= most

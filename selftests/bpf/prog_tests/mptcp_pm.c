@@ -43,6 +43,10 @@ static void test_ndiffports(void)
 		if (pm_pair(&net, "ndiffports", NULL) ||
 		    !pm_wait_subflows(net.cfd, n) || !pm_wait_subflows(net.sfd, n))
 			return;
+		ASSERT_EQ(pm_extra(net.cfd), n - 1, "client's MPTCP_INFO");
+		ASSERT_EQ(pm_extra(net.sfd), n - 1, "server's MPTCP_INFO");
+		ASSERT_EQ(pm_diag(PM_CLIENT), n - 1, "client's ss");
+		ASSERT_EQ(pm_diag(PM_SERVER), n - 1, "server's ss");
 		pm_get_subflows(net.cfd, &subflows);
 		for (i = 1; i < subflows.nr; i++) {
 			ASSERT_TRUE(pm_same_addr(&subflows.local[i],
@@ -120,7 +124,120 @@ out:
 	SYS_NOFAIL("ip -n " PM_SERVER " mptcp endpoint flush");
 }
 
+/* Links that are slow: the bytes are on all of them, with the addresses of each. */
+static void test_links(void)
+{
+	__u64 before[PM_LINKS];
+	int i;
+
+	for (i = 0; i < PM_LINKS; i++)
+		SYS(out, "tc -n " PM_CLIENT " qdisc add dev c%d root netem rate 8mbit", i);
+	if (pm_pair(&net, "fullmesh", NULL) ||
+	    !pm_wait_subflows(net.cfd, PM_LINKS) ||
+	    !pm_wait_subflows(net.sfd, PM_LINKS))
+		goto out;
+	for (i = 0; i < PM_LINKS; i++)
+		before[i] = pm_link_bytes(i);
+	if (pm_transfer(&net, 3 << 20, NULL))
+		goto out;
+	for (i = 0; i < PM_LINKS; i++)
+		ASSERT_GE(pm_link_bytes(i) - before[i], 300000, "bytes of a link");
+out:
+	for (i = 0; i < PM_LINKS; i++)
+		SYS_NOFAIL("tc -n " PM_CLIENT " qdisc del dev c%d root", i);
+}
+
+static void addr_gone(void)
+{
+	SYS_NOFAIL("ip -n " PM_CLIENT " addr del %s/%d dev c1",
+		   pm_addr(net.family, 1, false), net.family == AF_INET ? 24 : 64);
+}
+
+/* with duplicate address detection */
+static void addr_back(void)
+{
+	SYS_NOFAIL("ip -n " PM_CLIENT " addr add %s/%d dev c1",
+		   pm_addr(net.family, 1, false), net.family == AF_INET ? 24 : 64);
+	pm_routes(1);
+}
+
+/* Connected again, to another address: nothing is left of the first. */
+static void test_reconnect(void)
+{
+	struct sockaddr un = { .sa_family = AF_UNSPEC };
+	int i;
+
+	if (pm_pair(&net, "fullmesh", NULL) ||
+	    !pm_wait_subflows(net.cfd, PM_LINKS))
+		return;
+	ASSERT_OK(connect(net.cfd, &un, sizeof(un)), "disconnect");
+	close(net.sfd);
+	net.sfd = -1;
+	if (pm_connect_to(&net, net.cfd, 1))
+		return;
+	net.sfd = accept(net.lfd, NULL, NULL);
+	if (!ASSERT_OK_FD(net.sfd, "accept") || pm_transfer(&net, 1000, NULL) ||
+	    !pm_wait_subflows(net.cfd, PM_LINKS))
+		return;
+	/* also when addresses have changed */
+	addr_gone();
+	pm_wait_subflows(net.cfd, PM_LINKS - 1);
+	addr_back();
+	pm_wait_subflows(net.cfd, PM_LINKS);
+	for (i = 0; i < PM_LINKS; i++) {
+		ASSERT_TRUE(has_pair(net.cfd, pm_addr(net.family, i, false),
+				     pm_addr(net.family, 1, true)), "second");
+		ASSERT_FALSE(has_pair(net.cfd, pm_addr(net.family, i, false),
+				      pm_addr(net.family, 0, true)), "first");
+	}
+	pm_restore(&net);
+}
+
+/* IPv6 sockets that are connected by IPv4: subflows of either family */
+static void test_mapped(void)
+{
+	const char *remote = pm_addr(AF_INET, 0, true);
+	struct pm_subflows subflows;
+	int i;
+
+	net.mapped = true;
+	set_ndiffports(3);
+	if (pm_pair(&net, "ndiffports", NULL) || !pm_wait_subflows(net.cfd, 3) ||
+	    !pm_wait_subflows(net.sfd, 3))
+		return;
+	pm_get_subflows(net.cfd, &subflows);
+	for (i = 0; i < subflows.nr; i++) {
+		ASSERT_EQ(subflows.remote[i].ss_family, AF_INET, "family");
+		ASSERT_TRUE(pm_same_addr(&subflows.remote[i],
+					 &subflows.remote[0]), "remote");
+	}
+	pm_transfer(&net, 100000, NULL);
+
+	if (pm_pair(&net, "fullmesh", NULL) ||
+	    !pm_wait_subflows(net.cfd, PM_LINKS))
+		return;
+	for (i = 0; i < PM_LINKS; i++)
+		ASSERT_TRUE(has_pair(net.cfd, pm_addr(AF_INET, i, false), remote),
+			    "IPv4");
+	/* The server has an IPv6 address too. */
+	remote = pm_addr(AF_INET6, 1, true);
+	SYS(out, "ip -n " PM_SERVER " mptcp endpoint add %s signal", remote);
+	pm_wait_subflows(net.cfd, 2 * PM_LINKS);
+	for (i = 0; i < PM_LINKS; i++)
+		ASSERT_TRUE(has_pair(net.cfd, pm_addr(AF_INET6, i, false), remote),
+			    "IPv6");
+	ASSERT_EQ(pm_extra(net.sfd), 2 * PM_LINKS - 1, "server's");
+	pm_transfer(&net, 300000, NULL);
+out:
+	SYS_NOFAIL("ip -n " PM_SERVER " mptcp endpoint flush");
+}
+
 static void link_down(void)
+{
+	SYS_NOFAIL("ip -n " PM_ROUTER " link set r0 down");
+}
+
+static void link_beyond_down(void)
 {
 	SYS_NOFAIL("ip -n " PM_SERVER " link set s0 down");
 }
@@ -150,13 +267,22 @@ out:
 		pm_wait_subflows(net.cfd, PM_LINKS);
 }
 
-static void addr_gone(void)
+/* Beyond the router, where nobody tells the client: it completes on the others. */
+static void test_beyond(void)
 {
-	SYS_NOFAIL("ip -n " PM_CLIENT " addr del %s/%d dev c1",
-		   pm_addr(net.family, 1, false), net.family == AF_INET ? 24 : 64);
+	__u64 before;
+
+	if (pm_pair(&net, "fullmesh", NULL) ||
+	    !pm_wait_subflows(net.cfd, PM_LINKS))
+		return;
+	before = pm_link_bytes(1) + pm_link_bytes(2);
+	pm_transfer(&net, 4 << 20, link_beyond_down);
+	ASSERT_GE(pm_link_bytes(1) + pm_link_bytes(2) - before, 1 << 20,
+		  "bytes of the other links");
+	pm_restore(&net);
 }
 
-/* An address is removed during a transfer, and comes again */
+/* An address is removed during a transfer, and comes again during another */
 static void test_address(void)
 {
 	const char *addr = pm_addr(net.family, 1, false);
@@ -175,10 +301,7 @@ static void test_address(void)
 	pm_wait_subflows(net.sfd, PM_LINKS - 1);
 	pm_wait_subflows(other.cfd, PM_LINKS - 1);
 	ASSERT_FALSE(has_pair(net.cfd, addr, pm_addr(net.family, 0, true)), "gone");
-	/* with duplicate address detection */
-	SYS(out, "ip -n " PM_CLIENT " addr add %s/%d dev c1", addr,
-	    net.family == AF_INET ? 24 : 64);
-	pm_routes(1);
+	pm_transfer(&net, 4 << 20, addr_back);
 	if (!pm_wait_subflows(net.cfd, PM_LINKS) ||
 	    !pm_wait_subflows(other.cfd, PM_LINKS))
 		goto out;
@@ -337,12 +460,17 @@ void serial_test_mptcp_pm(void)
 	static const struct {
 		const char *name;
 		void (*test)(void);
+		bool v4;		/* IPv4 only */
 	} tests[] = {
 		{ "ndiffports", test_ndiffports },
 		{ "limit", test_limit },
 		{ "fullmesh", test_fullmesh },
+		{ "links", test_links },
+		{ "mapped", test_mapped, true },
 		{ "carrier", test_carrier },
+		{ "beyond", test_beyond },
 		{ "address", test_address },
+		{ "reconnect", test_reconnect },
 		{ "delayed", test_delayed },
 		{ "recreate", test_recreate },
 		{ "refuse", test_refuse },
@@ -371,7 +499,7 @@ void serial_test_mptcp_pm(void)
 		for (v6 = 0; v6 < 2; v6++) {
 			snprintf(name, sizeof(name), "%s_v%d", tests[i].name,
 				 v6 ? 6 : 4);
-			if (!test__start_subtest(name))
+			if ((v6 && tests[i].v4) || !test__start_subtest(name))
 				continue;
 			if (!pm_open_net(&net, v6 ? AF_INET6 : AF_INET))
 				tests[i].test();

@@ -2,11 +2,13 @@
 /* Path managers and sessions that come and go, what is told of them, and what a path
  * manager must not do.
  */
+#include <fcntl.h>
 #include <net/if.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/resource.h>
 #include <test_progs.h>
+#include "cap_helpers.h"
 #include "network_helpers.h"
 #include "mptcp_pm_net.h"
 #include "progs/mptcp_pm_watch.h"
@@ -142,7 +144,9 @@ static void test_events(void)
 	/* closed: what was told is in order */
 	pm_close_pair(&net);
 	pm_wait_value(&bss->events[WATCH_RELEASE], 1);
-	ASSERT_LT(bss->released_ret, 0, "open in release()");
+	/* from close(), or from the worker that ends it */
+	ASSERT_TRUE(bss->released_ret == -EPERM || bss->released_ret == -ENOTCONN,
+		    "open from release()");
 	ASSERT_EQ(bss->errors, 0, "order");
 out:
 	SYS_NOFAIL("ip -n " PM_SERVER " mptcp endpoint flush");
@@ -191,6 +195,116 @@ static void test_server(void)
 out:
 	SYS_NOFAIL("ip -n " PM_CLIENT " mptcp endpoint flush");
 	pm_close_pair(&peer);
+}
+
+/* Each of the ends left to the kernel, and what the peer gets to see of it */
+static void test_ends(void)
+{
+	struct watch_cmd *cmd = &bss->cmd;
+	int id;
+
+	/* a listener on another port of the same address */
+	SYS(out, "ip -n " PM_SERVER " mptcp endpoint add %s id 9 port 7200 signal",
+	    net_addr(0, true));
+	memset(bss->events, 0, sizeof(bss->events));
+	clear_cmd();
+	if (pm_pair(&net, "watch", "watch") ||
+	    !pm_wait_value(&bss->events[WATCH_ESTABLISHED], 2))
+		goto out;
+
+	cmd->ifindex = pm_ifindex(1);
+	ASSERT_GT(obey(net.cfd, WATCH_OPEN), 1, "interface only");
+	pm_wait_subflows(net.sfd, 2);
+	ASSERT_GE(pm_find(net.cfd, net_addr(1, false), net_addr(0, true)), 0,
+		  "its address");
+	ASSERT_EQ(bss->join_backup, 0, "no backup");
+
+	/* The port has to be announced. */
+	clear_cmd();
+	set_end(&cmd->local, net.family, net_addr(0, true), 7200);
+	id = obey(net.sfd, WATCH_ANNOUNCE);
+	if (!ASSERT_GT(id, 0, "announce") ||
+	    !pm_wait_value(&bss->events[WATCH_ADDR_ANNOUNCED], 1))
+		goto out;
+	clear_cmd();
+	set_end(&cmd->remote, 0, NULL, 7200);
+	cmd->has_remote = 1;
+	ASSERT_GT(obey(net.cfd, WATCH_OPEN), 1, "port only");
+	pm_wait_subflows(net.sfd, 3);
+
+	/* as the peer announced it */
+	set_end(&cmd->remote, net.family, net_addr(0, true), 7200);
+	cmd->remote.id = id;
+	ASSERT_GT(obey(net.cfd, WATCH_OPEN), 1, "announced");
+	pm_wait_subflows(net.sfd, 4);
+
+	/* the kernel chooses the address, and it is a backup */
+	clear_cmd();
+	cmd->flags = 1 << 2;	/* MPTCP_PM_ADDR_FLAG_BACKUP */
+	ASSERT_GT(obey(net.cfd, WATCH_OPEN), 1, "backup");
+	pm_wait_subflows(net.sfd, 5);
+	ASSERT_EQ(bss->join_backup, 1, "backup");
+
+	/* What is mapped into IPv6 is IPv4. */
+	if (net.family == AF_INET) {
+		clear_cmd();
+		set_end(&cmd->local, AF_INET6, "::ffff:10.78.2.1", 0);
+		set_end(&cmd->remote, AF_INET6, "::ffff:10.77.0.2", PM_PORT);
+		cmd->has_local = cmd->has_remote = 1;
+		ASSERT_GT(obey(net.cfd, WATCH_OPEN), 1, "mapped");
+		pm_wait_subflows(net.sfd, 6);
+		ASSERT_GE(pm_find(net.cfd, net_addr(2, false), net_addr(1, true)), 0,
+			  "mapped");
+	}
+	pm_transfer(&net, 100000, NULL);
+	ASSERT_EQ(bss->errors, 0, "order");
+
+	/* The server does not want subflows to the address and port that it has. */
+	if (pm_sysctl(PM_SERVER, "/proc/sys/net/mptcp/allow_join_initial_addr_port", "0"))
+		goto out;
+	memset(bss->events, 0, sizeof(bss->events));
+	clear_cmd();
+	if (pm_pair(&net, "watch", NULL) ||
+	    !pm_wait_value(&bss->events[WATCH_ADDR_ANNOUNCED], 1))
+		goto out;
+	ASSERT_EQ(obey(net.cfd, WATCH_OPEN), -EPERM, "flag C");
+	set_end(&cmd->remote, net.family, net_addr(0, true), 7200);
+	cmd->remote.id = 9;
+	cmd->has_remote = 1;
+	ASSERT_GT(obey(net.cfd, WATCH_OPEN), 1, "another port");
+	pm_wait_subflows(net.sfd, 2);
+out:
+	SYS_NOFAIL("ip -n " PM_SERVER " mptcp endpoint flush");
+}
+
+/* Nobody answers: closed by us, and given up */
+static void test_silent(void)
+{
+	const char *nobody = net.family == AF_INET ? "10.77.0.99" : "fd77::99";
+	struct watch_cmd *cmd = &bss->cmd;
+	int id;
+
+	SYS(out, "ip -n " PM_ROUTER " route add blackhole %s table 100", nobody);
+	if (pm_sysctl(PM_CLIENT, "/proc/sys/net/ipv4/tcp_syn_retries", "1") || watch_pair() ||
+	    !pm_wait_value(&bss->events[WATCH_ESTABLISHED], 1))
+		return;
+	set_end(&cmd->remote, net.family, nobody, 0);
+	cmd->has_remote = 1;
+	id = obey(net.cfd, WATCH_OPEN);
+	if (!ASSERT_GT(id, 1, "open"))
+		return;
+	cmd->id = id;
+	ASSERT_EQ(obey(net.cfd, WATCH_CLOSE), 0, "close");
+	pm_wait_value(&bss->events[WATCH_SUBFLOW_CLOSED], 1);
+	ASSERT_EQ(bss->closed_err, 0, "no error");
+
+	ASSERT_GT(obey(net.cfd, WATCH_OPEN), id, "open");
+	pm_wait_value(&bss->events[WATCH_SUBFLOW_CLOSED], 2);
+	ASSERT_EQ(bss->closed_err, -ETIMEDOUT, "error");
+	ASSERT_EQ(EVENT(SUBFLOW_ESTABLISHED), 0, "subflow_established");
+	pm_transfer(&net, 10000, NULL);
+out:
+	return;
 }
 
 /* MP_PRIO reaches the peer, whose scheduler then leaves the subflow alone */
@@ -296,11 +410,14 @@ static void test_misuse(void)
 /* setsockopt() and sysctl, by whom and when */
 static void test_select(void)
 {
+	struct pm_net other = { .family = net.family, .lfd = -1, .cfd = -1, .sfd = -1 };
+	struct sockaddr un = { .sa_family = AF_UNSPEC };
 	struct mptcp_pm_ndiffports *ndiffports = NULL;
-	struct pm_net other = { .family = net.family, .lfd = -1 };
 	char name[32];
 	socklen_t len;
+	struct nstoken *ns;
 	__u32 key = 0, nr = 3;
+	__u64 caps = 0;
 	int fd = -1;
 
 	fd = pm_socket(&net, PM_CLIENT, NULL);
@@ -309,6 +426,9 @@ static void test_select(void)
 	ASSERT_EQ(setsockopt(fd, SOL_MPTCP, PM_PATH_MANAGER, "nosuch", 6), -1, "nosuch");
 	ASSERT_EQ(errno, ENOENT, "errno");
 	ASSERT_EQ(setsockopt(fd, SOL_MPTCP, PM_PATH_MANAGER, "", 0), -1, "empty");
+	ASSERT_EQ(errno, EINVAL, "errno");
+	ASSERT_EQ(setsockopt(fd, SOL_MPTCP, PM_PATH_MANAGER, "kernel4567890123", 16), -1,
+		  "long");
 	ASSERT_EQ(errno, EINVAL, "errno");
 	ASSERT_EQ(setsockopt(fd, SOL_MPTCP, 99, "watch", 5), -1, "other option");
 	len = sizeof(name);
@@ -320,7 +440,26 @@ static void test_select(void)
 	len = sizeof(name);
 	ASSERT_OK(getsockopt(fd, SOL_MPTCP, PM_PATH_MANAGER, name, &len), "get");
 	ASSERT_STREQ(name, "watch", "chosen");
+
+	/* The namespace's is the administrator's choice. */
+	if (!ASSERT_OK(cap_disable_effective(1ULL << CAP_NET_ADMIN, &caps), "drop"))
+		goto out;
+	ASSERT_OK(setsockopt(fd, SOL_MPTCP, PM_PATH_MANAGER, "kernel", 6), "default");
+	ASSERT_EQ(setsockopt(fd, SOL_MPTCP, PM_PATH_MANAGER, "watch", 5), -1, "another");
+	ASSERT_EQ(errno, EPERM, "errno");
+	ASSERT_OK(cap_enable_effective(caps, NULL), "restore");
+	len = sizeof(name);
+	ASSERT_OK(getsockopt(fd, SOL_MPTCP, PM_PATH_MANAGER, name, &len), "get");
+	ASSERT_STREQ(name, "kernel", "default");
 	close(fd);
+	fd = -1;
+	ns = open_netns(PM_CLIENT);
+	fd = open("/proc/sys/net/mptcp/path_manager", O_WRONLY | O_CLOEXEC);
+	close_netns(ns);
+	ASSERT_EQ(write(fd, "nosuch", 6), -1, "sysctl");
+	ASSERT_EQ(errno, ENOENT, "errno");
+	close(fd);
+	fd = -1;
 
 	/* not once connected or listening */
 	if (watch_pair())
@@ -356,6 +495,17 @@ static void test_select(void)
 	pm_wait_value(&bss->events[WATCH_ESTABLISHED], 3);
 	ASSERT_EQ(pm_subflows(other.cfd), 1, "does nothing by itself");
 
+	/* What is over keeps what it had, until it is disconnected. */
+	close(other.sfd);
+	other.sfd = -1;
+	shutdown(other.cfd, SHUT_RDWR);
+	pm_wait_closed(other.cfd);
+	ASSERT_EQ(setsockopt(other.cfd, SOL_MPTCP, PM_PATH_MANAGER, "kernel", 6), -1, "over");
+	ASSERT_EQ(errno, EBUSY, "errno");
+	ASSERT_OK(connect(other.cfd, &un, sizeof(un)), "disconnect");
+	ASSERT_OK(setsockopt(other.cfd, SOL_MPTCP, PM_PATH_MANAGER, "kernel", 6),
+		  "disconnected");
+
 	/* Unregistered, the name means the kernel's. */
 	mptcp_pm_ndiffports__destroy(ndiffports);
 	ndiffports = NULL;
@@ -368,7 +518,25 @@ static void test_select(void)
 	ASSERT_STREQ(name, "kernel", "gone");
 	ASSERT_EQ(pm_sysctl(PM_CLIENT, "/proc/sys/net/mptcp/path_manager", "kernel"), 0,
 		  "back");
+
+	/* The namespaces have different ones, which their sockets have. */
+	if (pm_sysctl(PM_SERVER, "/proc/sys/net/mptcp/path_manager", "watch"))
+		goto out;
+	pm_close_pair(&other);
+	memset(bss->events, 0, sizeof(bss->events));
+	if (pm_pair(&net, NULL, NULL))
+		goto out;
+	len = sizeof(name);
+	ASSERT_OK(getsockopt(net.sfd, SOL_MPTCP, PM_PATH_MANAGER, name, &len), "get");
+	ASSERT_STREQ(name, "watch", "server's");
+	len = sizeof(name);
+	ASSERT_OK(getsockopt(net.cfd, SOL_MPTCP, PM_PATH_MANAGER, name, &len), "get");
+	ASSERT_STREQ(name, "kernel", "client's");
+	pm_wait_value(&bss->events[WATCH_ESTABLISHED], 1);
+	ASSERT_EQ(EVENT(INIT), 1, "server's");
 out:
+	if (fd >= 0)
+		close(fd);
 	mptcp_pm_ndiffports__destroy(ndiffports);
 	pm_close_pair(&other);
 }
@@ -376,17 +544,39 @@ out:
 /* Two of a name; names that cannot be */
 static void test_register(void)
 {
+	static const struct {
+		char name[16];
+		int err;
+	} names[] = {
+		{ "watch", EEXIST },
+		{ "kernel", EEXIST },
+		{ "userspace", EEXIST },
+		{ "", EINVAL },
+		{ "a b", EINVAL },
+		{ "a\n", EINVAL },
+		{ { '1', '2', '3', '4', '5', '6', '7', '8',
+		    '1', '2', '3', '4', '5', '6', '7', '8' }, EINVAL },
+	};
 	struct mptcp_pm_watch *second;
 	struct bpf_link *l;
+	size_t size;
+	int i;
 
-	second = mptcp_pm_watch__open_and_load();
-	if (!ASSERT_OK_PTR(second, "open_and_load"))
-		return;
-	l = bpf_map__attach_struct_ops(second->maps.watch);
-	if (!ASSERT_ERR_PTR(l, "duplicate"))
-		bpf_link__destroy(l);
-	ASSERT_EQ(errno, EEXIST, "errno");
-	mptcp_pm_watch__destroy(second);
+	for (i = 0; i < ARRAY_SIZE(names); i++) {
+		second = mptcp_pm_watch__open();
+		if (!ASSERT_OK_PTR(second, "open"))
+			return;
+		/* the first member of struct mptcp_pm_ops */
+		memcpy(bpf_map__initial_value(second->maps.watch, &size),
+		       names[i].name, sizeof(names[i].name));
+		if (ASSERT_OK(mptcp_pm_watch__load(second), "load")) {
+			l = bpf_map__attach_struct_ops(second->maps.watch);
+			if (!ASSERT_ERR_PTR(l, "attach"))
+				bpf_link__destroy(l);
+			ASSERT_EQ(errno, names[i].err, names[i].name);
+		}
+		mptcp_pm_watch__destroy(second);
+	}
 }
 
 static volatile bool stop;
@@ -463,6 +653,17 @@ static void test_unregister(void)
 		pm_close_pair(&net);
 		ASSERT_EQ(EVENT(RELEASE), 0, "release");
 	}
+
+	/* A listener that chose it has the one that is registered by now. */
+	net.lfd = pm_listen(&net, "watch");
+	if (net.lfd < 0)
+		return;
+	bpf_link__destroy(reg);
+	reg = bpf_map__attach_struct_ops(watch->maps.watch);
+	memset(bss->events, 0, sizeof(bss->events));
+	if (!ASSERT_OK_PTR(reg, "attach") || pm_more(&net, &net, "kernel"))
+		return;
+	pm_wait_value(&bss->events[WATCH_ESTABLISHED], 1);
 }
 
 /* Closed while an open is queued, or under way; disconnected and connected again */
@@ -639,6 +840,8 @@ void serial_test_mptcp_pm_life(void)
 	} tests[] = {
 		{ "events", test_events },
 		{ "server", test_server },
+		{ "ends", test_ends },
+		{ "silent", test_silent },
 		{ "backup", test_backup },
 		{ "misuse", test_misuse },
 		{ "select", test_select },

@@ -14,11 +14,13 @@
 #ifndef SOL_MPTCP
 #define SOL_MPTCP		284
 #endif
+#define PM_INFO			1	/* MPTCP_INFO */
 #define PM_TCPINFO		2	/* MPTCP_TCPINFO */
 #define PM_SUBFLOW_ADDRS	3	/* MPTCP_SUBFLOW_ADDRS */
 #define PM_PATH_MANAGER		16	/* MPTCP_PATH_MANAGER */
 
 #define PM_CLIENT		"pm_client"
+#define PM_ROUTER		"pm_router"
 #define PM_SERVER		"pm_server"
 #define PM_PORT			7100
 #define PM_LINKS		3
@@ -27,6 +29,7 @@
 
 struct pm_net {
 	int family;
+	bool mapped;		/* IPv6 sockets for IPv4 addresses */
 	int lfd, cfd, sfd;	/* listener, client, server */
 };
 
@@ -81,6 +84,23 @@ fail:
 	return -1;
 }
 
+/* Many commands of ip at once */
+static inline FILE *pm_batch(const char *ns, int family)
+{
+	char cmd[64];
+	FILE *f;
+
+	snprintf(cmd, sizeof(cmd), "ip -%d -n %s -batch -", family == AF_INET ? 4 : 6, ns);
+	f = popen(cmd, "w");
+	ASSERT_OK_PTR(f, cmd);
+	return f;
+}
+
+static inline int pm_batch_end(FILE *f, const char *ns)
+{
+	return ASSERT_OK(pclose(f), ns) ? 0 : -1;
+}
+
 /* What goes with the address of a link when that is removed */
 static inline int pm_routes(int i)
 {
@@ -88,6 +108,18 @@ static inline int pm_routes(int i)
 	    i, i, 100 + i);
 	SYS(fail, "ip -n " PM_CLIENT " -6 route replace default via fd78:%d::2 dev c%d metric %d",
 	    i, i, 100 + i);
+	return 0;
+fail:
+	return -1;
+}
+
+/* What goes when its end of a link goes down: the way back */
+static inline int pm_server_routes(int i)
+{
+	SYS(fail, "ip -n " PM_SERVER " route replace 10.78.%d.0/24 via 10.79.%d.1 dev s%d",
+	    i, i, i);
+	SYS(fail, "ip -n " PM_SERVER " -6 route replace fd78:%d::/64 via fd79:%d::1 dev s%d",
+	    i, i, i);
 	return 0;
 fail:
 	return -1;
@@ -108,42 +140,95 @@ static inline void pm_close_net(struct pm_net *n)
 {
 	pm_close_pair(n);
 	SYS_NOFAIL("ip netns del " PM_CLIENT);
+	SYS_NOFAIL("ip netns del " PM_ROUTER);
 	SYS_NOFAIL("ip netns del " PM_SERVER);
+}
+
+/* A router between, with a link to either side for each of the client's: what came over
+ * one goes on over its own.
+ */
+static inline int pm_open_links(void)
+{
+	FILE *f = pm_batch(PM_ROUTER, AF_INET);
+	int i;
+
+	if (!f)
+		return -1;
+	for (i = 0; i < PM_LINKS; i++) {
+		fprintf(f, "link add r%d type veth peer name c%d netns " PM_CLIENT "\n", i, i);
+		fprintf(f, "link add x%d type veth peer name s%d netns " PM_SERVER "\n", i, i);
+	}
+	return pm_batch_end(f, PM_ROUTER);
+}
+
+static inline int pm_open_router(int family)
+{
+	const char *fmt = family == AF_INET ?
+		"addr add 10.78.%d.2/24 dev r%d\naddr add 10.79.%d.1/24 dev x%d\n"
+		"link set r%d up\nlink set x%d up\nrule add iif r%d lookup %d\n"
+		"route add 10.77.0.0/24 via 10.79.%d.2 dev x%d table %d\n" :
+		"addr add fd78:%d::2/64 dev r%d nodad\naddr add fd79:%d::1/64 dev x%d nodad\n"
+		"link set r%d up\nlink set x%d up\nrule add iif r%d lookup %d\n"
+		"route add fd77::/64 via fd79:%d::2 dev x%d table %d\n";
+	FILE *f = pm_batch(PM_ROUTER, family);
+	int i;
+
+	if (!f)
+		return -1;
+	for (i = 0; i < PM_LINKS; i++)
+		fprintf(f, fmt, i, i, i, i, i, i, i, 100 + i, i, i, 100 + i);
+	return pm_batch_end(f, PM_ROUTER);
+}
+
+static inline int pm_open_ends(int family)
+{
+	const char *client = family == AF_INET ?
+		"addr add 10.78.%d.1/24 dev c%d\nlink set c%d up\n"
+		"route add default via 10.78.%d.2 dev c%d metric %d\n" :
+		"addr add fd78:%d::1/64 dev c%d nodad\nlink set c%d up\n"
+		"route add default via fd78:%d::2 dev c%d metric %d\n";
+	const char *server = family == AF_INET ?
+		"addr add 10.79.%d.2/24 dev s%d\nlink set s%d up\n"
+		"addr add 10.77.0.%d/32 dev lo\n"
+		"route add 10.78.%d.0/24 via 10.79.%d.1 dev s%d\n" :
+		"addr add fd79:%d::2/64 dev s%d nodad\nlink set s%d up\n"
+		"addr add fd77::%d/128 dev lo nodad\n"
+		"route add fd78:%d::/64 via fd79:%d::1 dev s%d\n";
+	FILE *c = pm_batch(PM_CLIENT, family), *s = pm_batch(PM_SERVER, family);
+	int i;
+
+	if (!c || !s)
+		return -1;
+	fprintf(c, "link set lo up\nmptcp limits set subflows 8 add_addr_accepted 8\n");
+	fprintf(s, "link set lo up\nmptcp limits set subflows 8 add_addr_accepted 8\n");
+	for (i = 0; i < PM_LINKS; i++) {
+		fprintf(c, client, i, i, i, i, i, 100 + i);
+		fprintf(s, server, i, i, i, i + 1, i, i, i);
+	}
+	i = pm_batch_end(c, PM_CLIENT);
+	return pm_batch_end(s, PM_SERVER) ?: i;
 }
 
 static inline int pm_open_net(struct pm_net *n, int family)
 {
+	static const char * const names[] = { PM_CLIENT, PM_ROUTER, PM_SERVER };
 	int i;
 
 	n->family = family;
+	n->mapped = false;
 	n->lfd = n->cfd = n->sfd = -1;
-	SYS_NOFAIL("ip netns del " PM_CLIENT);
-	SYS_NOFAIL("ip netns del " PM_SERVER);
-	SYS(fail, "ip netns add " PM_CLIENT);
-	SYS(fail, "ip netns add " PM_SERVER);
-	SYS(fail, "ip -n " PM_CLIENT " link set lo up");
-	SYS(fail, "ip -n " PM_SERVER " link set lo up");
-	for (i = 0; i < PM_LINKS; i++) {
-		SYS(fail, "ip -n " PM_CLIENT " link add c%d type veth peer name s%d netns " PM_SERVER,
-		    i, i);
+	for (i = 0; i < ARRAY_SIZE(names); i++) {
+		SYS_NOFAIL("ip netns del %s", names[i]);
+		SYS(fail, "ip netns add %s", names[i]);
 		/* Addresses stay when a link goes down. */
-		SYS(fail, "ip netns exec " PM_CLIENT
-		    " sysctl -q net.ipv6.conf.c%d.keep_addr_on_down=1", i);
-		SYS(fail, "ip netns exec " PM_SERVER
-		    " sysctl -q net.ipv6.conf.s%d.keep_addr_on_down=1", i);
-		SYS(fail, "ip -n " PM_CLIENT " addr add 10.78.%d.1/24 dev c%d", i, i);
-		SYS(fail, "ip -n " PM_SERVER " addr add 10.78.%d.2/24 dev s%d", i, i);
-		SYS(fail, "ip -n " PM_CLIENT " addr add fd78:%d::1/64 dev c%d nodad", i, i);
-		SYS(fail, "ip -n " PM_SERVER " addr add fd78:%d::2/64 dev s%d nodad", i, i);
-		SYS(fail, "ip -n " PM_SERVER " addr add 10.77.0.%d/32 dev lo", i + 1);
-		SYS(fail, "ip -n " PM_SERVER " addr add fd77::%d/128 dev lo nodad", i + 1);
-		SYS(fail, "ip -n " PM_CLIENT " link set c%d up", i);
-		SYS(fail, "ip -n " PM_SERVER " link set s%d up", i);
-		if (pm_routes(i))
+		if (pm_sysctl(names[i], "/proc/sys/net/ipv6/conf/all/keep_addr_on_down", "1"))
 			goto fail;
 	}
-	if (pm_sysctl(PM_SERVER, "/proc/sys/net/ipv6/conf/all/forwarding", "1") ||
-	    pm_limits(PM_CLIENT, 8, 8) || pm_limits(PM_SERVER, 8, 8))
+	if (pm_sysctl(PM_ROUTER, "/proc/sys/net/ipv6/conf/all/forwarding", "1") ||
+	    pm_sysctl(PM_ROUTER, "/proc/sys/net/ipv4/ip_forward", "1") ||
+	    pm_sysctl(PM_SERVER, "/proc/sys/net/ipv6/conf/all/forwarding", "1") ||
+	    pm_open_links() || pm_open_router(AF_INET) || pm_open_router(AF_INET6) ||
+	    pm_open_ends(AF_INET) || pm_open_ends(AF_INET6))
 		goto fail;
 	return 0;
 fail:
@@ -157,9 +242,11 @@ static inline void pm_restore(struct pm_net *n)
 	int i;
 
 	for (i = 0; i < PM_LINKS; i++) {
+		SYS_NOFAIL("ip -n " PM_ROUTER " link set r%d up", i);
 		SYS_NOFAIL("ip -n " PM_SERVER " link set s%d up", i);
 		SYS_NOFAIL("ip -n " PM_CLIENT " link set c%d up", i);
 		pm_routes(i);
+		pm_server_routes(i);
 	}
 }
 
@@ -171,7 +258,7 @@ static inline int pm_socket(struct pm_net *n, const char *ns, const char *pm)
 
 	if (!ASSERT_OK_PTR(token, "netns"))
 		return -1;
-	fd = socket(n->family, SOCK_STREAM, IPPROTO_MPTCP);
+	fd = socket(n->mapped ? AF_INET6 : n->family, SOCK_STREAM, IPPROTO_MPTCP);
 	close_netns(token);
 	if (!ASSERT_OK_FD(fd, "socket"))
 		return -1;
@@ -195,7 +282,7 @@ static inline int pm_listen(struct pm_net *n, const char *pm)
 	fd = pm_socket(n, PM_SERVER, pm);
 	if (fd < 0)
 		return -1;
-	make_sockaddr(n->family, NULL, PM_PORT, &ss, &len);
+	make_sockaddr(n->mapped ? AF_INET6 : n->family, NULL, PM_PORT, &ss, &len);
 	if (!ASSERT_OK(bind(fd, (void *)&ss, len), "bind") ||
 	    !ASSERT_OK(listen(fd, 1024), "listen")) {
 		close(fd);
@@ -204,13 +291,22 @@ static inline int pm_listen(struct pm_net *n, const char *pm)
 	return fd;
 }
 
-static inline int pm_connect(struct pm_net *n, int fd)
+/* To that of the server's addresses */
+static inline int pm_connect_to(struct pm_net *n, int fd, int addr)
 {
+	char name[INET6_ADDRSTRLEN];
 	struct sockaddr_storage ss;
 	socklen_t len;
 
-	make_sockaddr(n->family, pm_addr(n->family, 0, true), PM_PORT, &ss, &len);
+	snprintf(name, sizeof(name), "%s%s", n->mapped ? "::ffff:" : "",
+		 pm_addr(n->family, addr, true));
+	make_sockaddr(n->mapped ? AF_INET6 : n->family, name, PM_PORT, &ss, &len);
 	return ASSERT_OK(connect(fd, (void *)&ss, len), "connect") ? 0 : -1;
+}
+
+static inline int pm_connect(struct pm_net *n, int fd)
+{
+	return pm_connect_to(n, fd, 0);
 }
 
 /* length bytes from the client to the server; half-way, half() is called */
@@ -268,6 +364,7 @@ static inline int pm_more(struct pm_net *n, struct pm_net *other, const char *pm
 	char c = 'x';
 
 	other->family = n->family;
+	other->mapped = n->mapped;
 	other->sfd = -1;
 	other->cfd = pm_socket(n, PM_CLIENT, pm);
 	if (other->cfd < 0 || pm_connect(other, other->cfd))
@@ -289,6 +386,18 @@ static inline int pm_pair(struct pm_net *n, const char *client, const char *serv
 	pm_close_pair(n);
 	n->lfd = pm_listen(n, server);
 	return n->lfd < 0 ? -1 : pm_more(n, n, client);
+}
+
+/* What is IPv4 mapped into IPv6, as IPv4. The port stays where it is. */
+static inline struct sockaddr_storage pm_unmap(struct sockaddr_storage ss)
+{
+	const struct in6_addr addr = ((struct sockaddr_in6 *)&ss)->sin6_addr;
+
+	if (ss.ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&addr)) {
+		ss.ss_family = AF_INET;
+		memcpy(&((struct sockaddr_in *)&ss)->sin_addr, &addr.s6_addr[12], 4);
+	}
+	return ss;
 }
 
 struct pm_data {
@@ -332,8 +441,8 @@ static inline int pm_get_subflows(int fd, struct pm_subflows *subflows)
 	for (i = 0; i < tcp.head.num_subflows && i < PM_MAX_SUBFLOWS; i++) {
 		if (tcp.info[i].tcpi_state != TCP_ESTABLISHED)
 			continue;
-		subflows->local[subflows->nr] = data.addrs[i].local;
-		subflows->remote[subflows->nr++] = data.addrs[i].remote;
+		subflows->local[subflows->nr] = pm_unmap(data.addrs[i].local);
+		subflows->remote[subflows->nr++] = pm_unmap(data.addrs[i].remote);
 	}
 	return 0;
 }
@@ -362,6 +471,34 @@ static inline int pm_subflows(int fd)
 	return pm_get_subflows(fd, &subflows) ? -1 : subflows.nr;
 }
 
+/* Subflows beside the first, as MPTCP_INFO has them */
+static inline int pm_extra(int fd)
+{
+	__u8 subflows;		/* the first of struct mptcp_info */
+	socklen_t len = sizeof(subflows);
+
+	return getsockopt(fd, SOL_MPTCP, PM_INFO, &subflows, &len) ? -errno : subflows;
+}
+
+/* The same, of the only session that is established there, as ss has it */
+static inline int pm_diag(const char *ns)
+{
+	char cmd[128], line[1024] = {};
+	const char *found;
+	FILE *f;
+
+	snprintf(cmd, sizeof(cmd), "ip netns exec %s ss -OMHin state established", ns);
+	f = popen(cmd, "r");
+	if (!ASSERT_OK_PTR(f, "popen"))
+		return -1;
+	if (!ASSERT_OK_PTR(fgets(line, sizeof(line), f), "ss"))
+		line[0] = 0;
+	ASSERT_NULL(fgets(cmd, sizeof(cmd), f), "sessions");
+	pclose(f);
+	found = strstr(line, " subflows:");
+	return found ? atoi(found + strlen(" subflows:")) : 0;
+}
+
 /* Which one it is, -1 if there is none */
 static inline int pm_find(int fd, const char *local, const char *remote)
 {
@@ -387,6 +524,15 @@ static inline bool pm_wait_subflows(int fd, int nr)
 	while (pm_subflows(fd) != nr && pm_now_ms() < end)
 		usleep(10000);
 	return ASSERT_EQ(pm_subflows(fd), nr, "subflows");
+}
+
+/* Until the session is over: nothing comes of it but the end */
+static inline void pm_wait_closed(int fd)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLRDHUP };
+
+	poll(&pfd, 1, PM_TIMEOUT_MS);
+	ASSERT_TRUE(pfd.revents & POLLHUP, "over");
 }
 
 static inline bool pm_wait_value(const __u64 *value, __u64 least)

@@ -29,10 +29,13 @@ extern int bpf_mptcp_pm_set_backup(struct mptcp_sock *msk,
 				   struct mptcp_subflow_context *subflow,
 				   bool backup) __ksym;
 extern int bpf_mptcp_pm_set_timer(struct mptcp_sock *msk, __u32 ms) __ksym;
-extern void bpf_mptcp_pm_local(const struct mptcp_subflow_context *subflow,
-			       struct mptcp_addr_info *addr) __ksym;
-extern void bpf_mptcp_pm_remote(const struct mptcp_subflow_context *subflow,
-				struct mptcp_addr_info *addr) __ksym;
+extern int bpf_mptcp_pm_local(const struct mptcp_subflow_context *subflow,
+			      struct mptcp_addr_info *addr, __u32 addr__sz) __ksym;
+extern int bpf_mptcp_pm_remote(const struct mptcp_subflow_context *subflow,
+			       struct mptcp_addr_info *addr, __u32 addr__sz) __ksym;
+extern int bpf_mptcp_pm_next_local(const struct mptcp_sock *msk, __u64 *cursor,
+				   struct mptcp_addr_info *addr,
+				   __u32 addr__sz) __ksym;
 
 extern int bpf_iter_mptcp_subflow_new(struct bpf_iter_mptcp_subflow *it,
 				      struct mptcp_sock *msk) __weak __ksym;
@@ -41,12 +44,24 @@ bpf_iter_mptcp_subflow_next(struct bpf_iter_mptcp_subflow *it) __weak __ksym;
 extern void
 bpf_iter_mptcp_subflow_destroy(struct bpf_iter_mptcp_subflow *it) __weak __ksym;
 
-extern int bpf_iter_mptcp_local_addr_new(struct bpf_iter_mptcp_local_addr *it,
-					 const struct mptcp_sock *msk) __weak __ksym;
-extern struct mptcp_pm_local *
-bpf_iter_mptcp_local_addr_next(struct bpf_iter_mptcp_local_addr *it) __weak __ksym;
-extern void
-bpf_iter_mptcp_local_addr_destroy(struct bpf_iter_mptcp_local_addr *it) __weak __ksym;
+/* For each address that can be used, and its interface; cursor is 0 before. The verifier
+ * wants an end.
+ */
+#define pm_for_each_local(i, msk, cursor, addr, ifindex)		\
+	bpf_for(i, 0, 1024)						\
+		if (((ifindex) = bpf_mptcp_pm_next_local(msk, &(cursor),	\
+					&(addr), sizeof(addr))) < 0)	\
+			break;						\
+		else
+
+/* What a path manager keeps of each session */
+#define PM_SESSIONS(map_name, what)					\
+	struct {							\
+		__uint(type, BPF_MAP_TYPE_SK_STORAGE);			\
+		__uint(map_flags, BPF_F_NO_PREALLOC);			\
+		__type(key, int);					\
+		__type(value, what);					\
+	} map_name SEC(".maps")
 
 /* An assignment would read bytes between the members, which the verifier refuses. */
 static __always_inline void addr_copy(struct mptcp_addr_info *to,
@@ -80,8 +95,8 @@ pm_have_subflow(struct mptcp_sock *msk, const struct mptcp_addr_info *local,
 	bool found = false;
 
 	bpf_for_each(mptcp_subflow, subflow, msk) {
-		bpf_mptcp_pm_local(subflow, &l);
-		bpf_mptcp_pm_remote(subflow, &r);
+		bpf_mptcp_pm_local(subflow, &l, sizeof(l));
+		bpf_mptcp_pm_remote(subflow, &r, sizeof(r));
 		found |= addr_equal(&l, local) && addr_equal(&r, remote);
 	}
 	return found;
@@ -91,12 +106,41 @@ pm_have_subflow(struct mptcp_sock *msk, const struct mptcp_addr_info *local,
 static __attribute__((unused)) bool
 pm_have_local(struct mptcp_sock *msk, const struct mptcp_addr_info *addr)
 {
-	struct mptcp_pm_local *local;
-	bool found = false;
+	struct mptcp_addr_info local;
+	__u64 cursor = 0;
+	int i, ifindex;
 
-	bpf_for_each(mptcp_local_addr, local, msk)
-		found |= addr_equal(&local->addr, addr);
-	return found;
+	pm_for_each_local(i, msk, cursor, local, ifindex) {
+		if (addr_equal(&local, addr))
+			return true;
+	}
+	return false;
+}
+
+/* The other end of the first subflow */
+static __attribute__((unused)) bool
+pm_initial_remote(struct mptcp_sock *msk, struct mptcp_addr_info *addr)
+{
+	struct mptcp_subflow_context *subflow;
+
+	bpf_for_each(mptcp_subflow, subflow, msk)
+		return !bpf_mptcp_pm_remote(subflow, addr, sizeof(*addr));
+	return false;
+}
+
+/* Close the subflows from addresses that are gone, and have the peer do so. */
+static __attribute__((unused)) void pm_drop_gone(struct mptcp_sock *msk)
+{
+	struct mptcp_subflow_context *subflow;
+	struct mptcp_addr_info addr;
+
+	bpf_for_each(mptcp_subflow, subflow, msk) {
+		bpf_mptcp_pm_local(subflow, &addr, sizeof(addr));
+		if (!pm_have_local(msk, &addr)) {
+			bpf_mptcp_pm_withdraw(msk, addr.id);
+			bpf_mptcp_pm_close(msk, subflow);
+		}
+	}
 }
 
 #endif

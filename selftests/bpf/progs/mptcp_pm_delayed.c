@@ -15,12 +15,7 @@ struct delayed_config delayed_config SEC(".data.delayed") = {
 	.subflows = 1,
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, __u64);
-} delayed_since SEC(".maps");	/* nanoseconds */
+PM_SESSIONS(delayed_since, __u64);	/* nanoseconds */
 
 SEC("struct_ops.s")
 void BPF_PROG(delayed_established, struct mptcp_sock *msk)
@@ -51,9 +46,17 @@ void BPF_PROG(delayed_timeout, struct mptcp_sock *msk)
 			break;
 }
 
+/* The socket can be connected again. */
+SEC("struct_ops.s")
+void BPF_PROG(delayed_release, struct mptcp_sock *msk)
+{
+	bpf_sk_storage_delete(&delayed_since, msk);
+}
+
 SEC(".struct_ops.link")
 struct mptcp_pm_ops delayed = {
 	.established = (void *)delayed_established,
 	.timeout = (void *)delayed_timeout,
+	.release = (void *)delayed_release,
 	.name = "delayed",
 };

@@ -53,9 +53,9 @@ ACCEPT(accept_subflows, "struct_ops",
        bpf_for_each(mptcp_subflow, subflow, (struct mptcp_sock *)msk)
 		return 1;);
 ACCEPT(accept_addrs, "struct_ops",
-       struct mptcp_pm_local *local;
-       bpf_for_each(mptcp_local_addr, local, msk)
-		return 1;);
+       struct mptcp_addr_info local;
+       __u64 cursor = 0;
+       bpf_mptcp_pm_next_local(msk, &cursor, &local, sizeof(local)););
 ACCEPT(accept_join_write, "struct_ops",
        ((struct mptcp_pm_join *)join)->backup = 1;);
 ACCEPT(accept_msk_write, "struct_ops",
@@ -76,15 +76,26 @@ SESSION(walked_subflow, established, "struct_ops.s",
 SESSION(iter_leak, established, "struct_ops.s",
 	struct bpf_iter_mptcp_subflow it;
 	bpf_iter_mptcp_subflow_new(&it, msk););
-SESSION(local_null, established, "struct_ops.s",
-	struct bpf_iter_mptcp_local_addr it;
-	bpf_iter_mptcp_local_addr_new(&it, msk);
-	bpf_printk("%d", bpf_iter_mptcp_local_addr_next(&it)->ifindex);
-	bpf_iter_mptcp_local_addr_destroy(&it););
-SESSION(local_write, established, "struct_ops.s",
-	struct mptcp_pm_local *local;
-	bpf_for_each(mptcp_local_addr, local, msk)
-		local->ifindex = 1;);
+SESSION(subflow_null, established, "struct_ops.s",
+	struct bpf_iter_mptcp_subflow it;
+	bpf_iter_mptcp_subflow_new(&it, msk);
+	bpf_printk("%d", bpf_iter_mptcp_subflow_next(&it)->subflow_id);
+	bpf_iter_mptcp_subflow_destroy(&it););
+/* Out of memory of the program's only, and all of it */
+SESSION(local_of_session, established, "struct_ops.s",
+	struct mptcp_subflow_context *subflow;
+	bpf_for_each(mptcp_subflow, subflow, msk)
+		bpf_mptcp_pm_remote(subflow, &msk->pm.local,
+				    sizeof(msk->pm.local)););
+SESSION(local_short, established, "struct_ops.s",
+	struct mptcp_addr_info addr;
+	struct mptcp_subflow_context *subflow;
+	bpf_for_each(mptcp_subflow, subflow, msk)
+		bpf_mptcp_pm_local(subflow, &addr, sizeof(addr) + 8););
+SESSION(cursor_of_session, established, "struct_ops.s",
+	struct mptcp_addr_info local;
+	bpf_mptcp_pm_next_local(msk, (__u64 *)&msk->write_seq, &local,
+				sizeof(local)););
 SESSION(announce_null, established, "struct_ops.s",
 	bpf_mptcp_pm_announce(msk, NULL););
 SESSION(setsockopt, established, "struct_ops",

@@ -1,39 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
 /* A subflow from each of our addresses to each of the server's. Follows the
- * addresses that we have, and those that the server announces and removes.
+ * addresses that we have, and those that the server announces and removes. What fails
+ * is tried again, later each time: an address can be there before its route.
  */
 #include "mptcp_pm.h"
 
-#define REMOTES	8
+#define REMOTES		8
+#define FIRST_MS	200	/* up to a day, which is the timer's */
 
 char _license[] SEC("license") = "GPL";
 
 struct mesh {
 	struct mptcp_addr_info remote[REMOTES];	/* family 0: free */
+	__u32 wait_ms;
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct mesh);
-} meshes SEC(".maps");
+PM_SESSIONS(meshes, struct mesh);
 
-static void fill(struct mptcp_sock *msk, struct mesh *mesh)
+static void look(struct mptcp_sock *msk, bool now)
 {
-	struct mptcp_addr_info remote;
-	struct mptcp_pm_local *local;
-	int i;
+	struct mesh *mesh = bpf_sk_storage_get(&meshes, msk, 0, 0);
 
-	bpf_for_each(mptcp_local_addr, local, msk) {
-		bpf_for(i, 0, REMOTES) {
-			remote = mesh->remote[i];
-			if (local->addr.family == remote.family &&
-			    !pm_have_subflow(msk, &local->addr, &remote))
-				bpf_mptcp_pm_open(msk, &local->addr, &remote,
-						  local->ifindex, 0);
-		}
-	}
+	if (!mesh)
+		return;
+	bpf_mptcp_pm_set_timer(msk, now ? 1 : mesh->wait_ms);
+	mesh->wait_ms = now ? FIRST_MS : mesh->wait_ms * 2;
 }
 
 static void add(struct mptcp_sock *msk, const struct mptcp_addr_info *addr, __u64 flags)
@@ -44,7 +35,7 @@ static void add(struct mptcp_sock *msk, const struct mptcp_addr_info *addr, __u6
 	for (i = 0; mesh && i < REMOTES; i++) {
 		if (!mesh->remote[i].family || addr_equal(&mesh->remote[i], addr)) {
 			addr_copy(&mesh->remote[i], addr);
-			return fill(msk, mesh);
+			return look(msk, true);
 		}
 	}
 }
@@ -52,15 +43,10 @@ static void add(struct mptcp_sock *msk, const struct mptcp_addr_info *addr, __u6
 SEC("struct_ops.s")
 void BPF_PROG(fullmesh_established, struct mptcp_sock *msk)
 {
-	struct mptcp_subflow_context *subflow;
 	struct mptcp_addr_info addr;
 
-	bpf_for_each(mptcp_subflow, subflow, msk) {
-		bpf_mptcp_pm_remote(subflow, &addr);
-		if (!msk->pm.server_side)
-			add(msk, &addr, BPF_SK_STORAGE_GET_F_CREATE);
-		break;
-	}
+	if (!msk->pm.server_side && pm_initial_remote(msk, &addr))
+		add(msk, &addr, BPF_SK_STORAGE_GET_F_CREATE);
 }
 
 SEC("struct_ops.s")
@@ -84,20 +70,41 @@ void BPF_PROG(fullmesh_removed, struct mptcp_sock *msk, __u8 id)
 SEC("struct_ops.s")
 void BPF_PROG(fullmesh_addrs_changed, struct mptcp_sock *msk)
 {
-	struct mesh *mesh = bpf_sk_storage_get(&meshes, msk, 0, 0);
-	struct mptcp_subflow_context *subflow;
-	struct mptcp_addr_info addr;
+	look(msk, true);
+}
 
+SEC("struct_ops.s")
+void BPF_PROG(fullmesh_closed, struct mptcp_sock *msk,
+	      struct mptcp_subflow_context *subflow, int err)
+{
+	if (err)
+		look(msk, false);
+}
+
+SEC("struct_ops.s")
+void BPF_PROG(fullmesh_timeout, struct mptcp_sock *msk)
+{
+	struct mesh *mesh = bpf_sk_storage_get(&meshes, msk, 0, 0);
+	struct mptcp_addr_info local;
+	int i, j, ifindex, err = 0;
+	__u64 cursor = 0;
+
+	pm_drop_gone(msk);
 	if (!mesh)
 		return;
-	bpf_for_each(mptcp_subflow, subflow, msk) {
-		bpf_mptcp_pm_local(subflow, &addr);
-		if (!pm_have_local(msk, &addr)) {
-			bpf_mptcp_pm_withdraw(msk, addr.id);
-			bpf_mptcp_pm_close(msk, subflow);
-		}
-	}
-	fill(msk, mesh);
+	pm_for_each_local(j, msk, cursor, local, ifindex)
+		bpf_for(i, 0, REMOTES)
+			if (local.family == mesh->remote[i].family &&
+			    !pm_have_subflow(msk, &local, &mesh->remote[i]))
+				err |= bpf_mptcp_pm_open(msk, &local, &mesh->remote[i], ifindex, 0);
+	if (err < 0)
+		look(msk, false);
+}
+
+SEC("struct_ops.s")
+void BPF_PROG(fullmesh_release, struct mptcp_sock *msk)
+{
+	bpf_sk_storage_delete(&meshes, msk);
 }
 
 SEC(".struct_ops.link")
@@ -106,5 +113,8 @@ struct mptcp_pm_ops fullmesh = {
 	.addr_announced = (void *)fullmesh_announced,
 	.addr_removed = (void *)fullmesh_removed,
 	.addrs_changed = (void *)fullmesh_addrs_changed,
+	.subflow_closed = (void *)fullmesh_closed,
+	.timeout = (void *)fullmesh_timeout,
+	.release = (void *)fullmesh_release,
 	.name = "fullmesh",
 };

@@ -13,12 +13,7 @@ struct recreate_config recreate_config SEC(".data.recreate") = {
 	.max_ms = 60000,
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct recreate_state);
-} recreate_states SEC(".maps");
+PM_SESSIONS(recreate_states, struct recreate_state);
 
 static void again(struct mptcp_sock *msk, struct recreate_state *state)
 {
@@ -71,10 +66,18 @@ void BPF_PROG(recreate_subflow_closed, struct mptcp_sock *msk,
 	again(msk, state);
 }
 
+/* The socket can be connected again. */
+SEC("struct_ops.s")
+void BPF_PROG(recreate_release, struct mptcp_sock *msk)
+{
+	bpf_sk_storage_delete(&recreate_states, msk);
+}
+
 SEC(".struct_ops.link")
 struct mptcp_pm_ops recreate = {
 	.established = (void *)recreate_established,
 	.subflow_closed = (void *)recreate_subflow_closed,
 	.timeout = (void *)recreate_timeout,
+	.release = (void *)recreate_release,
 	.name = "recreate",
 };

@@ -12,6 +12,7 @@ __u64 errors;			/* callbacks that were not in order */
 int closed_err;
 __u8 removed_id;
 __u8 prio;
+__u8 join_backup;		/* of the last that the peer added */
 struct watch_end announced;
 int released_ret;		/* of an open from release() */
 __u32 tick_ms = 20;		/* 0: no timer */
@@ -24,12 +25,7 @@ struct watch_session {
 	__u32 over;
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct watch_session);
-} watch_sessions SEC(".maps");
+PM_SESSIONS(watch_sessions, struct watch_session);
 
 static struct watch_session *count(struct mptcp_sock *msk, enum watch_event event)
 {
@@ -59,8 +55,9 @@ static int obey(struct mptcp_sock *msk)
 {
 	struct mptcp_addr_info local = {}, remote = {};
 	struct mptcp_subflow_context *subflow;
-	struct mptcp_pm_local *addr;
-	int ret = 0;
+	struct mptcp_addr_info addr;
+	__u64 cursor = 0;
+	int i, ifindex, ret = 0;
 
 	to_addr(&local, &cmd.local);
 	to_addr(&remote, &cmd.remote);
@@ -90,7 +87,7 @@ static int obey(struct mptcp_sock *msk)
 		bpf_for_each(mptcp_subflow, subflow, msk)
 			ret++;
 		cmd.addrs = 0;
-		bpf_for_each(mptcp_local_addr, addr, msk)
+		pm_for_each_local(i, msk, cursor, addr, ifindex)
 			cmd.addrs++;
 		return ret;
 	}
@@ -196,6 +193,7 @@ SEC("struct_ops")
 int BPF_PROG(watch_accept, const struct mptcp_sock *msk,
 	     const struct mptcp_pm_join *join)
 {
+	join_backup = join->backup;
 	__sync_fetch_and_add(&events[WATCH_ACCEPT], 1);
 	return 0;
 }
