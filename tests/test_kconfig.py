@@ -121,7 +121,7 @@ def test_evaluate(expression: str, value: bool | None) -> None:
 def test_profiles_of_this_repository() -> None:
     folder = REPOSITORY / "kconfig"
     profiles = kconfig.load_profiles(folder)
-    assert set(profiles) == {"lean", "bench", "debug"}
+    assert set(profiles) == {"lean", "bench", "upstream", "debug"}
     assert profiles["bench"].cpus == 1
     assert profiles["debug"].fragments[: len(profiles["lean"].fragments)] == (
         profiles["lean"].fragments

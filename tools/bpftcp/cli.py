@@ -7,13 +7,24 @@ import shlex
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
-from bpftcp import bench, boot, figures, guest_option, kconfig, proc, report, selftests
+from bpftcp import (
+    bench,
+    boot,
+    figures,
+    guest_option,
+    kconfig,
+    proc,
+    report,
+    selftests,
+    upstream,
+)
 from bpftcp.errors import ExitCode, KbuildError, UsageError
 from bpftcp.layout import PATCHED, UNPATCHED, find_root, locked, make_layout
-from bpftcp.pipeline import Pipeline, Request
+from bpftcp.pipeline import Kernel, Pipeline, Request
 from bpftcp.progress import say
 
 Command = Callable[[Pipeline, argparse.Namespace], ExitCode]
@@ -65,7 +76,7 @@ def _pipeline(args: argparse.Namespace) -> Pipeline:
         tree=args.tree,
         tarball=args.tarball,
         topic=getattr(args, "topic", None),
-        profile=getattr(args, "profile", None) or "lean",
+        profile=getattr(args, "profile", None) or _default_profile(args),
         unpatched=getattr(args, "unpatched", False),
         update=getattr(args, "update", False),
         offline=args.offline,
@@ -74,6 +85,10 @@ def _pipeline(args: argparse.Namespace) -> Pipeline:
         repeat=" ".join(["tools/kbuild apply", *given]),
     )
     return Pipeline(layout, request)
+
+
+def _default_profile(args: argparse.Namespace) -> str:
+    return "upstream" if getattr(args, "upstream", None) else "lean"
 
 
 def _common(parser: argparse.ArgumentParser) -> None:
@@ -88,7 +103,7 @@ def _common(parser: argparse.ArgumentParser) -> None:
 
 
 def _profile(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--profile", default="lean", help="of kconfig/profiles.toml (lean)")
+    parser.add_argument("--profile", help="of kconfig/profiles.toml (lean)")
     parser.add_argument("--unpatched", action="store_true", help="the base without the series")
 
 
@@ -154,6 +169,14 @@ def _selftests_parser() -> argparse.ArgumentParser:
     _profile(parser)
     parser.add_argument("-k", dest="expression", metavar="EXPR", help="`word and not (a or b)`")
     parser.add_argument("--list", action="store_true", help="name the tests, run nothing")
+    parser.add_argument(
+        "--upstream",
+        nargs="?",
+        const="ci",
+        metavar="SECTION",
+        help="instead, the kernel's own MPTCP tests of this section of selftests/upstream.tests "
+        "(ci; all), twice without the series and once with it, and what differs",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="results as JSON")
     parser.add_argument("--junit", type=Path, metavar="FILE", help="results as JUnit XML")
     parser.set_defaults(command=_run_selftests)
@@ -230,7 +253,46 @@ def _figures(pipeline: Pipeline, args: argparse.Namespace) -> ExitCode:
     return ExitCode.PASSED
 
 
+def _checks(kernel: Kernel) -> list[str]:
+    config = kconfig.read_config(kernel.config.path)
+    return [name for name, symbol in selftests.CHECKS.items() if config.get(symbol) == "y"]
+
+
+def _run_upstream(pipeline: Pipeline, args: argparse.Namespace) -> ExitCode:
+    jobs = upstream.read_jobs(pipeline.layout.selftests, args.upstream, args.expression)
+    if args.list:
+        print(*(job.name for job in jobs), sep="\n")
+        return ExitCode.PASSED
+    if args.unpatched or args.junit:
+        raise UsageError("--upstream compares with the base by itself, and writes --json only")
+    _prepare_outputs(args.json)
+
+    def one_run(one: Pipeline, kernel: Kernel, name: str) -> selftests.Report:
+        guest = one.guest(kernel, name)
+        guest = replace(guest, run_timeout=upstream.TIME_LIMIT * kernel.profile.slowness)
+        return upstream.run(guest, one.build_upstream(kernel), jobs, _checks(kernel))
+
+    base = pipeline.variant(unpatched=True)
+    base_kernel = base.build()
+    key = upstream.run_key(base_kernel.build.fingerprint, base.build_upstream(base_kernel), jobs)
+    runs = upstream.base_runs(
+        base.tests_folder() / f"upstream-{key[:12]}.json",
+        key,
+        upstream.BASE_RUNS,
+        lambda number: one_run(base, base_kernel, f"upstream-{number}"),
+    )
+    kernel = pipeline.build()
+    outcome = one_run(pipeline, kernel, "upstream")
+    rows = upstream.compare(runs, outcome.results)
+    worse = report.print_comparison(rows, outcome, kernel, args.json)
+    if report.print_crash(outcome.guest, outcome.splats, kernel):
+        return ExitCode.CRASHED
+    return ExitCode.FAILED if worse else ExitCode.PASSED
+
+
 def _run_selftests(pipeline: Pipeline, args: argparse.Namespace) -> ExitCode:
+    if args.upstream:
+        return _run_upstream(pipeline, args)
     if args.list:
         tree = pipeline.folder / "tree" if not args.tree else args.tree
         if not tree.is_dir():
@@ -245,9 +307,8 @@ def _run_selftests(pipeline: Pipeline, args: argparse.Namespace) -> ExitCode:
     known = selftests.known_names(kernel.tree.path, pipeline.layout.selftests, built.out)
     limit = selftests.TEST_LIMIT * kernel.profile.slowness
     jobs = selftests.select(built, known, args.expression, limit=limit)
-    config = kconfig.read_config(kernel.config.path)
-    checks = [name for name, symbol in selftests.CHECKS.items() if config.get(symbol) == "y"]
-    outcome = selftests.run(pipeline.guest(kernel, "selftests"), built, jobs, checks)
+    guest = pipeline.guest(kernel, "selftests")
+    outcome = selftests.run(guest, selftests.setup_script(built), jobs, _checks(kernel))
     selftests.remember(built.out, jobs, outcome.results)
     report.write_files(outcome, kernel, pipeline.base.name, args.json, args.junit)
     report.print_results(outcome, kernel)

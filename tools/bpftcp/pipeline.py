@@ -191,6 +191,18 @@ class Pipeline:
                 inputs=kernel.build.fingerprint,
             )
 
+    def build_upstream(self, kernel: Kernel) -> Path:
+        """The kernel's own MPTCP tests: the folder with their scripts and programs."""
+        with locked(self.layout.work / self.key, "tools"):
+            return testbuild.build_upstream(
+                kernel.tree.path,
+                kernel.build.vmlinux,
+                self.layout.selftests,
+                self.tests_folder(),
+                self.folder / "tools",
+                jobs=self.jobs,
+            )
+
     def build_program(self, kernel: Kernel, program: Path) -> tuple[Path, Path]:
         """One BPF program for this kernel: its object, and bpftool."""
         with locked(self.layout.work / self.key, "tools"):

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bpftcp import benchdata, results
+from bpftcp import benchdata, results, upstream
 from bpftcp.apply import ApplyResult
 from bpftcp.bench import Subject
 from bpftcp.benchdata import Column
@@ -22,6 +22,7 @@ from bpftcp.progress import say
 from bpftcp.results import Status
 from bpftcp.selftests import Report
 from bpftcp.tree import Tree
+from bpftcp.upstream import Row, Verdict
 
 SPLAT_LINES = 60
 """Lines of a splat that are shown; all of it is in the log."""
@@ -79,6 +80,34 @@ def print_results(report: Report, kernel: Kernel) -> None:
     came_up = f"first test after {boot:.1f} s" if boot else "never came up"
     out.print(f"\nkernel {kernel.build.version} {kernel.profile.name}: {came_up}", markup=False)
     out.print(results.summary(report.results), markup=False)
+
+
+def print_comparison(
+    rows: Sequence[Row], report: Report, kernel: Kernel, json: Path | None
+) -> list[Row]:
+    """The kernel's own tests on the base and on the series; returns the regressions."""
+    out = _stdout()
+    table = Table(box=None, pad_edge=False)
+    for title in ("test", *(f"base {n + 1}" for n in range(len(rows[0].base))), "series", ""):
+        table.add_column(title)
+    for row in rows:
+        ends = [Text(s.value, style=_STYLE[s]) for s in (*row.base, row.series)]
+        table.add_row(
+            Text(row.name), *ends, "" if row.verdict is Verdict.SAME else row.verdict.value
+        )
+    out.print(table)
+    worse = [row for row in rows if row.verdict is Verdict.WORSE]
+    details = {r.name: r.detail for r in report.results}
+    for row in worse:
+        out.print(f"\n{row.name}: {row.verdict.value}", style="bold", markup=False)
+        for line in details.get(row.name, ())[-30:]:
+            out.print(f"    {line}", markup=False)
+    counts = [f"{sum(r.verdict is v for r in rows)} {v.value}" for v in Verdict]
+    out.print(f"\nkernel {kernel.build.version}: {', '.join(counts)}", markup=False)
+    out.print(f"output of the tests: {report.guest.output}", markup=False)
+    if json:
+        upstream.write_json(json, rows, {"kernel": kernel.build.version})
+    return worse
 
 
 def print_bench(

@@ -112,11 +112,11 @@ def select(
     return jobs
 
 
-def guest_script(build: TestBuild, jobs: Sequence[Job], folder: Path) -> str:
-    """The shell commands the guest runs: everything from a tmpfs, never from the slow 9p."""
+def setup_script(build: TestBuild) -> list[str]:
+    """Shell commands before the jobs: everything from a tmpfs, never from the slow 9p."""
     programs = [build.program(p).relative_to(build.out) for p in build.ktap]
     copies = ["test_progs", *map(str, programs)]
-    lines = [
+    return [
         "mkdir -p /dev/shm/t && cd " + shlex.quote(str(build.out)),
         "cp --parents " + " ".join(map(shlex.quote, copies)) + " /dev/shm/t",
         f"cp {shlex.quote(str(build.bpftool))} /dev/shm/t",
@@ -124,6 +124,11 @@ def guest_script(build: TestBuild, jobs: Sequence[Job], folder: Path) -> str:
         "mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf",
         "ip link set lo up",
     ]
+
+
+def guest_script(setup: Sequence[str], jobs: Sequence[Job], folder: Path) -> str:
+    """The shell commands the guest runs: setup, then each job between its marks, then checks."""
+    lines = [*setup]
     for job in jobs:
         lines.append(f"echo {shlex.quote(BEGIN + job.name)}")
         lines.append(f"{job.command} 2>&1 </dev/null")
@@ -145,17 +150,18 @@ def guest_script(build: TestBuild, jobs: Sequence[Job], folder: Path) -> str:
 
 
 def run(
-    guest: boot.Guest, build: TestBuild, jobs: Sequence[Job], checks: Sequence[str] = ()
+    guest: boot.Guest, setup: Sequence[str], jobs: Sequence[Job], checks: Sequence[str] = ()
 ) -> Report:
     """Boot, run the jobs, and read what came of them. Raises BootError.
 
+    setup: shell commands before the jobs.
     checks: of the kernel on itself (see CHECKS) that must still have worked at the end.
     """
     leaks = guest.folder / "kmemleak.txt"
     leaks.unlink(missing_ok=True)
     with stage("selftests") as progress:
         follower = _Follower(progress, len(jobs))
-        result = boot.run(guest, guest_script(build, jobs, guest.folder), follower.line)
+        result = boot.run(guest, guest_script(setup, jobs, guest.folder), follower.line)
     lines = result.output.read_text(encoding="utf-8", errors="replace").splitlines()
     splats = result.console.splats
     if leaks.is_file():

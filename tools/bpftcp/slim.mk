@@ -154,6 +154,29 @@ $(OUT)/ktap/%: $(TREE)/tools/testing/selftests/%.c
 	@$(CC) -g -O2 -w -D_GNU_SOURCE= -I$(TREE)/tools/testing/selftests \
 		-isystem $(TREE)/tools/include/uapi -MMD -MP -MF $@.d -o $@ $<
 
+# The tree's MPTCP shell tests, laid out as they look for each other; copied, so that
+# a guest has all it needs in one folder. Headers of the tree, Debian's are too old.
+MPTCP := $(TREE)/tools/testing/selftests/net/mptcp
+MPTCP_OUT := $(OUT)/upstream/net/mptcp
+MPTCP_HEADERS := $(patsubst %,$(OUT)/upstream/include/linux/%.h,mptcp mptcp_pm tcp)
+
+.PHONY: upstream
+upstream: $(patsubst $(MPTCP)/%.c,$(MPTCP_OUT)/%,$(wildcard $(MPTCP)/*.c)) FORCE
+	@echo '  COPY    $(MPTCP_OUT)'
+	@cp $(MPTCP)/*.sh $(MPTCP_OUT)
+	@mkdir -p $(OUT)/upstream/net/lib
+	@cp $(MPTCP)/../lib.sh $(OUT)/upstream/net
+	@cp -r $(wildcard $(MPTCP)/../lib/sh) $(OUT)/upstream/net/lib
+
+$(OUT)/upstream/include/linux/%.h: $(TREE)/include/uapi/linux/%.h
+	@mkdir -p $(@D)
+	@sed 's/\b__user\b//' $< > $@
+
+$(MPTCP_OUT)/%: $(MPTCP)/%.c $(MPTCP_HEADERS)
+	@echo '  CC      $@'
+	@mkdir -p $(@D)
+	@$(CC) -g -O2 -w -I$(OUT)/upstream/include -I$(TREE)/tools/include -o $@ $<
+
 .PHONY: FORCE
 FORCE:
 

@@ -152,15 +152,37 @@ def build_tests(
         env = {"CCACHE_NOHASHDIR": "1"}
         status = proc.stream(argv, follow, log=log, env=env)
     if status != 0:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-        raise BuildError(
-            "the selftests do not build",
-            repeat=shlex.join(argv),
-            log=log,
-            excerpt=first_error(lines),
-        )
+        raise _build_error("the selftests do not build", argv, log)
     stamp.write_text(wanted, encoding="utf-8")
     return result
+
+
+def build_upstream(
+    tree: Path, vmlinux: Path, selftests: Path, out: Path, host: Path, *, jobs: int
+) -> Path:
+    """Build what the tree's MPTCP shell tests need; returns the folder with scripts and programs.
+
+    Raises UsageError for a tree without such tests, BuildError with the first error.
+    """
+    if not (tree / "tools/testing/selftests/net/mptcp/mptcp_lib.sh").is_file():
+        raise UsageError(f"{tree} has no MPTCP tests of the kind that --upstream runs")
+    out.mkdir(parents=True, exist_ok=True)
+    log = out / "upstream.log"
+    log.unlink(missing_ok=True)
+    argv = [
+        "make", "-f", str(MAKEFILE), f"-j{jobs}", f"TREE={tree}", f"VMLINUX={vmlinux}",
+        f"OURS={selftests / 'bpf'}", f"OUT={out}", f"HOST={host}", "upstream",
+    ]  # fmt: skip
+    with stage("build the kernel's MPTCP tests"):
+        status = proc.stream(argv, lambda _line: None, log=log)
+    if status != 0:
+        raise _build_error("the kernel's MPTCP tests do not build", argv, log)
+    return out / "upstream"
+
+
+def _build_error(message: str, argv: list[str], log: Path) -> BuildError:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return BuildError(message, repeat=shlex.join(argv), log=log, excerpt=first_error(lines))
 
 
 def build_program(
@@ -184,13 +206,7 @@ def build_program(
     with stage(f"build {program.name}"):
         status = proc.stream(argv, lambda _line: None, log=log)
     if status != 0:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-        raise BuildError(
-            f"{program.name} does not build",
-            repeat=shlex.join(argv),
-            log=log,
-            excerpt=first_error(lines),
-        )
+        raise _build_error(f"{program.name} does not build", argv, log)
     return made, host / "bpftool/bpftool"
 
 
