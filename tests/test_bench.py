@@ -83,7 +83,7 @@ def test_each_kernel_runs_the_set_ups_it_has_once(
     same = ("insert", "insert-parse", "insert-parse-setsockopt", "syn")
     sockops = ["none", *(f"sockops-{name}" for name in same)]
     extopt = [f"extopt-{name}" for name in ("registered", *same)]
-    assert ran == {"unpatched": sockops, "series": sockops + extopt}
+    assert ran == {"unpatched": sockops, "series": [*sockops, *extopt, "pm"]}
     measured = [(c.kernel, c.setup) for c in columns]
     assert sorted(measured) == sorted((k, s) for k, names in ran.items() for s in names)
 
@@ -131,7 +131,7 @@ def test_a_set_up_that_is_none() -> None:
 def test_the_program_has_these_set_ups() -> None:
     source = (SELFTESTS / f"bench/{bench.PROGRAM}.c").read_text()
     table = source.partition("setups[] = {\n")[2].partition("};")[0]
-    assert tuple(re.findall(r'\{ "([^"]+)"', table)) == bench.SETUPS
+    assert (*re.findall(r'\{ "([^"]+)"', table), "pm") == bench.SETUPS
 
 
 def test_rows_that_are_measured() -> None:
@@ -139,9 +139,12 @@ def test_rows_that_are_measured() -> None:
     table = source.partition("rows[] = {\n")[2].partition("};")[0]
     names = ["/".join(row) for row in re.findall(r'\{ "(.*?)", "(.*?)", "(.*?)" \}', table)]
     measured = {name.partition("/")[0] for name in fnmatch.filter(names, bench.ROWS)}
-    assert measured == {"rr", "bulk", "crr"}
+    assert measured == {"rr", "bulk", "crr", "mrr", "mbulk", "mcrr"}
     assert {"crr/ipv4/lo", "crr/ipv6/lo"} <= set(names)
-    assert {name.partition("/")[0] for name in names} == set(benchdata.UNITS)
+    others = re.findall(r'"(pm-\w+)/%', (SELFTESTS / f"bench/{bench.PM_PROGRAM}.c").read_text())
+    assert fnmatch.filter((f"{name}/1" for name in others), bench.ROWS)
+    works = {name.partition("/")[0] for name in names} | set(others)
+    assert works == set(benchdata.UNITS)
 
 
 def test_all_skeletons_of_a_bench_are_built(tmp_path: Path) -> None:

@@ -134,6 +134,32 @@ def test_an_option_in_the_handshake_has_a_limit(crr: list[Column]) -> None:
     assert benchdata.regressions([c for c in same if c.setup != "extopt-syn"]) == []
 
 
+def test_an_mptcp_connection_may_take_some_more() -> None:
+    row = "mcrr/ipv4/lo"
+    base = row_of("unpatched", "none", 90000, row)
+    assert benchdata.regressions([base, row_of("series", "none", 90020, row)]) == []
+    assert len(benchdata.regressions([base, row_of("series", "none", 90021, row)])) == 1
+
+
+def test_path_managers_are_called_soon_and_in_linear_time() -> None:
+    idle = [row_of(kernel, "none", 1000) for kernel in ("unpatched", "series")]
+
+    def judge(**values: float) -> list[str]:
+        rounds = "\n".join(
+            output([0, 0, v, v, v], name.replace("_", "/").replace("pm/", "pm-"), "pm")
+            for name, v in values.items()
+        )
+        pm = summarise("series", "pm", [parse_rounds(rounds)])
+        assert "pm-" in str(benchdata.make_table([*idle, pm]).columns[0]._cells)
+        return benchdata.regressions([*idle, pm])
+
+    assert judge(pm_work_ipv4=5000, pm_walk_125=900, pm_walk_1000=1080) == []
+    assert judge(pm_work_ipv4=5001) == ["pm-work/ipv4: 5,001, more than 5,000"]
+    assert judge(pm_walk_125=900, pm_walk_1000=1081) == [
+        "pm-walk: 1000 sessions take more each than 125 do"
+    ]
+
+
 @pytest.fixture
 def e4() -> list[Column]:
     """The series idles at 10 less; its sock_ops costs 400, mainline's 500."""

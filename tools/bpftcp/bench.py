@@ -8,7 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bpftcp import boot
-from bpftcp.benchdata import BASELINE, EXTOPT, SOCKOPS, SYN, Column, Round, parse_rounds, summarise
+from bpftcp.benchdata import (
+    BASELINE,
+    EXTOPT,
+    PM,
+    SOCKOPS,
+    SYN,
+    Column,
+    Round,
+    parse_rounds,
+    summarise,
+)
 from bpftcp.boot import Guest
 from bpftcp.errors import BenchError, BootError, LostPortsError, UsageError
 from bpftcp.layout import PATCHED
@@ -17,10 +27,12 @@ from bpftcp.progress import say, stage
 from bpftcp.testbuild import TestBuild
 
 PROGRAM = "tcp_opt_cost"
+PM_PROGRAM = "mptcp_pm_cost"
 ROWS = "*[rk]/*"
-"""Request/response, bulk, short connections. conn/*, that carry nothing, are there too."""
+"""Request/response, bulk, short connections, path managers. conn/*, that carry nothing, are
+there too."""
 _E4 = ("insert", "insert-parse", "insert-parse-setsockopt")
-SERIES_SETUPS = (f"{EXTOPT}registered", *(EXTOPT + name for name in (*_E4, SYN)))
+SERIES_SETUPS = (f"{EXTOPT}registered", *(EXTOPT + name for name in (*_E4, SYN)), PM)
 """Set-ups that only a kernel with the series has."""
 SETUPS = (BASELINE, *(SOCKOPS + name for name in (*_E4, SYN)), *SERIES_SETUPS)
 ICOUNT = "-icount shift=0,sleep=on"
@@ -87,12 +99,15 @@ def measure(
 
 
 def _boot(subject: Subject, setups: Sequence[str], number: int, rows: str) -> str:
-    program = shlex.quote(str(subject.tests.bench(PROGRAM)))
+    programs = {setup: PM_PROGRAM if setup == PM else PROGRAM for setup in setups}
+    paths = (
+        shlex.quote(str(subject.tests.bench(name))) for name in dict.fromkeys(programs.values())
+    )
     # From a tmpfs: nothing must be waited for while instructions are counted.
-    lines = [f"mkdir /dev/shm/b && cp {program} /dev/shm/b && cd /dev/shm/b"]
-    for setup in setups:
+    lines = [f"mkdir /dev/shm/b && cp {' '.join(paths)} /dev/shm/b && cd /dev/shm/b"]
+    for setup, program in programs.items():
         lines.append(
-            f"echo @@setup {setup}; ./{PROGRAM} -s {setup} -k {shlex.quote(rows)} || exit 1"
+            f"echo @@setup {setup}; ./{program} -s {setup} -k {shlex.quote(rows)} || exit 1"
         )
     guest = replace(
         subject.guest,
