@@ -115,6 +115,16 @@ def guest_output(*parts: str) -> list[str]:
     return "\n".join(parts).splitlines()
 
 
+def test_a_guest_says_that_it_is_alive_while_a_test_says_nothing(tmp_path: Path) -> None:
+    script = selftests.guest_script(["cd /dev/shm"], JOBS, tmp_path)
+    first, beat, mark, command, *_ = script.splitlines()
+    assert (first, mark, command) == (
+        "cd /dev/shm", f"echo '{BEGIN}bpf/a'", "./test_progs -a a 2>&1 </dev/null",
+    )  # fmt: skip
+    assert "> /dev/kmsg" in beat and beat.endswith("& alive=$!")
+    assert "kill $alive" in script
+
+
 def test_job_results() -> None:
     lines = guest_output(
         BEGIN + "bpf/a", "#1       a:OK", END + "bpf/a 0",

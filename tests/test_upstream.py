@@ -70,7 +70,7 @@ TAP = """
 01 one subflow                             [ OK ]
 TAP version 13
 1..2
-ok 1 - join: one subflow # time=41ms
+ok 1 - join: one subflow/address # time=41ms
 {} 2 - join: two subflows # time=7ms
 """
 
@@ -137,7 +137,7 @@ def test_twice_on_the_base_once_on_the_series(
     tests = {t["name"]: t for t in json.loads(out.read_text())["tests"]}
     assert tests["upstream/join-f/two_subflows"]["verdict"] == "regression"
     assert tests["upstream/join-f/two_subflows"]["base"] == ["passed", "passed"]
-    assert tests["upstream/join-f/one_subflow"]["verdict"] == "same"
+    assert tests["upstream/join-f/one_subflow/address"]["verdict"] == "same"
 
 
 def test_what_the_base_is_not_sure_of(

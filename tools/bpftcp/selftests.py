@@ -24,6 +24,8 @@ from bpftcp.testbuild import TestBuild
 BEGIN = "@@bpftcp-begin "
 END = "@@bpftcp-end "
 CHECKED = "@@bpftcp-checked "
+ALIVE_SECONDS = 20
+"""So often the guest's console says that it is alive, however long a test says nothing."""
 CHECKS = {"kmemleak": "DEBUG_KMEMLEAK", "lockdep": "PROVE_LOCKING"}
 """Checks of the kernel on itself, and the config symbol that promises each."""
 KNOWN = "known-tests.json"
@@ -126,15 +128,22 @@ def setup_script(build: TestBuild) -> list[str]:
     ]
 
 
+def _heartbeat() -> list[str]:
+    """To the console: on the output it could end up within a line of the test's."""
+    beat = f"while sleep {ALIVE_SECONDS}; do echo bpftcp: alive > /dev/kmsg; done"
+    return [f"{beat} & alive=$!"]
+
+
 def guest_script(setup: Sequence[str], jobs: Sequence[Job], folder: Path) -> str:
     """The shell commands the guest runs: setup, then each job between its marks, then checks."""
-    lines = [*setup]
+    lines = [*setup, *_heartbeat()]
     for job in jobs:
         lines.append(f"echo {shlex.quote(BEGIN + job.name)}")
         lines.append(f"{job.command} 2>&1 </dev/null")
         lines.append(f"echo {shlex.quote(END + job.name)} $?")
     leaks = shlex.quote(str(folder / "kmemleak.txt"))
     lines += [
+        "kill $alive",
         "if [ -e /sys/kernel/debug/kmemleak ]; then",
         # An object must be five seconds old before it is suspected.
         "  sleep 6; echo scan > /sys/kernel/debug/kmemleak &&",

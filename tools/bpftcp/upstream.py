@@ -98,7 +98,7 @@ def run(guest: boot.Guest, folder: Path, jobs: Sequence[Job], checks: Sequence[s
 
 def _shortened(result: Result) -> Result:
     """upstream/mptcp_join-f/mptcp_join:_one_subflow has its script's name once."""
-    return replace(result, name=re.sub(r"/\w+:_([^/]+)$", r"/\1", result.name))
+    return replace(result, name=re.sub(r"^([^/]+/[^/]+/)\w+:_", r"\1", result.name))
 
 
 def base_runs(

@@ -5,6 +5,7 @@
  * counted and timed where it sends.
  */
 
+#include <sys/ioctl.h>
 #include "test_progs.h"
 #include "progs/extopt_path.h"
 #include "progs/extopt_look.h"
@@ -80,15 +81,22 @@ static int segments(int from, int to, int nr)
 	return 0;
 }
 
-/* Twice as many as an ACK is for, at once: with the first of them the timer starts. */
+/* Twice as many as an ACK is for, at once: with the first of them the timer starts. They
+ * are read when all are there: to read some before has an ACK sent for these.
+ */
 static int burst(int from, int to, int nr)
 {
 	char buf[SEG_LEN] = {};
-	int i;
+	int i, queued = 0;
 
 	for (i = 0; i < nr; i++)
 		if (!ASSERT_EQ(send(from, buf, SEG_LEN, 0), SEG_LEN, "send"))
 			return -1;
+	for (i = 0; i < 10000 && queued < nr * SEG_LEN; i++) {
+		if (!ASSERT_OK(ioctl(to, FIONREAD, &queued), "FIONREAD"))
+			return -1;
+		usleep(1000);
+	}
 	for (i = 0; i < nr; i++)
 		if (!ASSERT_EQ(recv(to, buf, SEG_LEN, MSG_WAITALL), SEG_LEN,
 			       "recv"))
