@@ -229,6 +229,6 @@ class Pipeline:
             kvm=allow_kvm and kvm.usable(kernel.build.image, self.layout.cache),
             cmdline=profile.cmdline,
             boot_timeout=120 * profile.slowness,
-            run_timeout=1800 * profile.slowness,
+            run_timeout=3600 * profile.slowness,
             quiet_timeout=240 * profile.slowness,
         )
