@@ -267,22 +267,23 @@ def _run_upstream(pipeline: Pipeline, args: argparse.Namespace) -> ExitCode:
         raise UsageError("--upstream compares with the base by itself, and writes --json only")
     _prepare_outputs(args.json)
 
-    def one_run(one: Pipeline, kernel: Kernel, name: str) -> selftests.Report:
+    def one_run(one: Pipeline, kernel: Kernel, tests: Path, name: str) -> selftests.Report:
         guest = one.guest(kernel, name)
         guest = replace(guest, run_timeout=upstream.TIME_LIMIT * kernel.profile.slowness)
-        return upstream.run(guest, one.build_upstream(kernel), jobs, _checks(kernel))
+        return upstream.run(guest, tests, jobs, _checks(kernel))
 
     base = pipeline.variant(unpatched=True)
     base_kernel = base.build()
-    key = upstream.run_key(base_kernel.build.fingerprint, base.build_upstream(base_kernel), jobs)
+    base_tests = base.build_upstream(base_kernel)
+    key = upstream.run_key(base_kernel.build.fingerprint, base_tests, jobs)
     runs = upstream.base_runs(
         base.tests_folder() / f"upstream-{key[:12]}.json",
         key,
         upstream.BASE_RUNS,
-        lambda number: one_run(base, base_kernel, f"upstream-{number}"),
+        lambda number: one_run(base, base_kernel, base_tests, f"upstream-{number}"),
     )
     kernel = pipeline.build()
-    outcome = one_run(pipeline, kernel, "upstream")
+    outcome = one_run(pipeline, kernel, pipeline.build_upstream(kernel), "upstream")
     rows = upstream.compare(runs, outcome.results)
     worse = report.print_comparison(rows, outcome, kernel, args.json)
     if report.print_crash(outcome.guest, outcome.splats, kernel):

@@ -8,7 +8,19 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
+
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP	262
+#endif
+#ifndef SOL_MPTCP
+#define SOL_MPTCP	284
+#endif
+#define PORT		5001
+
+enum { CLIENT, SERVER, ENDS };
 
 __attribute__((format(printf, 1, 2), noreturn))
 static inline void die(const char *format, ...)
@@ -42,6 +54,17 @@ static inline long long now(clockid_t clock)
 
 	clock_gettime(clock, &ts);
 	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
+}
+
+/* A reset leaves no TIME_WAIT behind, which would grow from round to round. */
+static inline void disconnect(int fds[ENDS])
+{
+	struct linger linger = { .l_onoff = 1 };
+
+	for (int end = 0; end < ENDS; end++) {
+		setsockopt(fds[end], SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+		close(fds[end]);
+	}
 }
 
 #endif

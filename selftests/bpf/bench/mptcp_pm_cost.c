@@ -25,19 +25,10 @@
 #include "mptcp_pm_cost.h"
 #include "mptcp_pm_cost.skel.h"
 
-#ifndef IPPROTO_MPTCP
-#define IPPROTO_MPTCP	262
-#endif
-#ifndef SOL_MPTCP
-#define SOL_MPTCP	284
-#endif
 #define PATH_MANAGER	16	/* MPTCP_PATH_MANAGER */
-#define PORT		5001
 #define MAX_SESSIONS	1000
 #define EVENTS		50	/* of a round */
 #define PATIENCE	2000	/* times a millisecond */
-
-enum { CLIENT, SERVER, ENDS };
 
 static volatile struct pm_cost *cost;
 static int sessions[MAX_SESSIONS][ENDS];
@@ -88,18 +79,6 @@ static void session(bool v6, int listener, int fds[ENDS])
 		die("request/response: %s", strerror(errno));
 }
 
-/* A reset leaves no TIME_WAIT behind. */
-static void end(int fds[ENDS])
-{
-	struct linger linger = { .l_onoff = 1 };
-	int i;
-
-	for (i = 0; i < ENDS; i++) {
-		setsockopt(fds[i], SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
-		close(fds[i]);
-	}
-}
-
 static void wait_until(bool (*over)(int n), int n, const char *what)
 {
 	int i;
@@ -141,7 +120,7 @@ static void run_work(const char *row, bool v6, int rounds)
 			if (cost->err < 0)
 				die("%s: open: %s", row, strerror(-cost->err));
 			ns += cost->opened - cost->queued;
-			end(fds);
+			disconnect(fds);
 			usleep(10000);
 		}
 		print(row, round, EVENTS, ns);
@@ -170,7 +149,7 @@ static void run_walk(const char *row, int n, int rounds)
 	}
 	sh("ip addr flush dev lo to 10.99.0.0/16");
 	for (i = 0; i < n; i++)
-		end(sessions[i]);
+		disconnect(sessions[i]);
 	close(listener);
 	usleep(500000);
 }

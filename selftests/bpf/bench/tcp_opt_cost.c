@@ -33,22 +33,13 @@
 #include "tcp_opt_cost.skel.h"
 #include "tcp_opt_cost_extopt.skel.h"
 
-#ifndef IPPROTO_MPTCP
-#define IPPROTO_MPTCP	262
-#endif
-#ifndef SOL_MPTCP
-#define SOL_MPTCP	284
-#endif
 #define MPTCP_INFO	1
-#define PORT		5001
 #define CGROUP		"/sys/fs/cgroup/tcp_opt_cost"
 #define AVAILABLE	"/proc/sys/net/ipv4/tcp_available_extopt"
 #define CHUNK		65536
 #define MB		1000000
 #define MAX_DISTURBED	3
 #define MAX_KEPT	500	/* MPTCP connections */
-
-enum { CLIENT, SERVER, ENDS };
 
 enum { NOTHING, SOCKOPS, EXTOPT };
 
@@ -241,17 +232,6 @@ static void connect_to(const struct row *row, int listener, int fds[ENDS])
 	fds[SERVER] = accept(listener, NULL, NULL);
 	if (fds[SERVER] < 0)
 		die("accept: %s", strerror(errno));
-}
-
-/* A reset leaves no TIME_WAIT behind, which would grow from round to round. */
-static void disconnect(int fds[ENDS])
-{
-	struct linger linger = { .l_onoff = 1 };
-
-	for (int end = 0; end < ENDS; end++) {
-		setsockopt(fds[end], SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
-		close(fds[end]);
-	}
 }
 
 static void request_response(int fds[ENDS], long count)
