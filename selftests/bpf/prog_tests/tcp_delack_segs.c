@@ -212,6 +212,7 @@ out:
 static void test_short(int family)
 {
 	int segs, got, tries;
+	const int once = 2;
 	struct conn k;
 	__u64 start;
 
@@ -235,6 +236,22 @@ static void test_short(int family)
 		/* The timer is as it was. */
 		settle(&k);
 	}
+	/* Who asks for the ACK, once, has it. */
+	for (tries = 0; tries < TRIES; tries++) {
+		if (settle(&k))
+			goto out;
+		start = now();
+		if (segment(&k, 100, true))
+			goto out;
+		acked(&k);
+		if (!ASSERT_OK(setsockopt(k.fd, SOL_TCP, TCP_QUICKACK, &once,
+					  sizeof(once)), "TCP_QUICKACK"))
+			goto out;
+		got = acked(&k);
+		if (now() - start < SOON_NS)
+			break;
+	}
+	ASSERT_EQ(got, 100, "acknowledged on request");
 out:
 	close_conn(&k);
 }
@@ -269,22 +286,38 @@ out:
 	close_conn(&k);
 }
 
-static void test_bpf(int family)
+/* The program that sets it, for all sockets of the test */
+static struct tcp_delack_segs *attach(void)
 {
 	struct tcp_delack_segs *skel;
-	struct conn k = { .fd = -1, .listen_fd = -1 };
 	int cg_fd;
 
 	cg_fd = test__join_cgroup(CG_NAME);
 	if (!ASSERT_OK_FD(cg_fd, "join_cgroup"))
-		return;
+		return NULL;
 	skel = tcp_delack_segs__open_and_load();
-	if (!ASSERT_OK_PTR(skel, "open_and_load"))
-		goto close_cg;
-	skel->links.set_delack_segs =
-		bpf_program__attach_cgroup(skel->progs.set_delack_segs, cg_fd);
-	if (!ASSERT_OK_PTR(skel->links.set_delack_segs, "attach_cgroup") ||
-	    !ASSERT_OK(wire_open(&k.w, family, 0), "wire_open"))
+	if (ASSERT_OK_PTR(skel, "open_and_load")) {
+		skel->links.set_delack_segs =
+			bpf_program__attach_cgroup(skel->progs.set_delack_segs,
+						   cg_fd);
+		if (!ASSERT_OK_PTR(skel->links.set_delack_segs, "attach_cgroup")) {
+			tcp_delack_segs__destroy(skel);
+			skel = NULL;
+		}
+	}
+	close(cg_fd);
+	return skel;
+}
+
+static void test_bpf(int family)
+{
+	struct tcp_delack_segs *skel;
+	struct conn k = { .fd = -1, .listen_fd = -1 };
+
+	skel = attach();
+	if (!skel)
+		return;
+	if (!ASSERT_OK(wire_open(&k.w, family, 0), "wire_open"))
 		goto destroy;
 	k.listen_fd = wire_sk(&k.w);
 	if (!ASSERT_OK_FD(k.listen_fd, "listener"))
@@ -314,8 +347,6 @@ close:
 	close_conn(&k);
 destroy:
 	tcp_delack_segs__destroy(skel);
-close_cg:
-	close(cg_fd);
 }
 
 /* Pure ACKs that a connection, or its first subflow, has sent; -1 on failure */
@@ -387,21 +418,14 @@ static void test_mptcp(int family)
 		.proto = IPPROTO_MPTCP,
 		.timeout_ms = WIRE_TIMEOUT_MS,
 	};
-	int cg_fd, lfd = -1, cfd = -1, sfd = -1, i, segs, val;
+	int lfd = -1, cfd = -1, sfd = -1, i, segs, val;
 	const int one = 1, lots = 1 << 17;
 	struct tcp_delack_segs *skel;
 	socklen_t len = sizeof(val);
 
-	cg_fd = test__join_cgroup(CG_NAME);
-	if (!ASSERT_OK_FD(cg_fd, "join_cgroup"))
+	skel = attach();
+	if (!skel)
 		return;
-	skel = tcp_delack_segs__open_and_load();
-	if (!ASSERT_OK_PTR(skel, "open_and_load"))
-		goto close_cg;
-	skel->links.set_delack_segs =
-		bpf_program__attach_cgroup(skel->progs.set_delack_segs, cg_fd);
-	if (!ASSERT_OK_PTR(skel->links.set_delack_segs, "attach_cgroup"))
-		goto destroy;
 	lfd = start_server_str(family, SOCK_STREAM, NULL, 0, &opts);
 	if (!ASSERT_OK_FD(lfd, "listener"))
 		goto destroy;
@@ -441,8 +465,6 @@ static void test_mptcp(int family)
 	close(lfd);
 destroy:
 	tcp_delack_segs__destroy(skel);
-close_cg:
-	close(cg_fd);
 }
 
 static void run(void (*test)(int family), int family)
