@@ -86,6 +86,16 @@ static inline void net_rename(struct bpf_map *map, const char *from, const char 
 		strcpy(name, to);
 }
 
+/* Lines for ip in one go: to start it takes long in a guest. */
+#define NET_BATCH(fail, ns, lines)					\
+	SYS(fail, "printf '" lines "' | ip -n " ns " -batch -")
+
+static inline void net_delete(void)
+{
+	SYS_NOFAIL("printf 'netns del " NET_CLIENT "\nnetns del " NET_SERVER
+		   "\n' | ip -force -batch -");
+}
+
 /* The round-trip time from now on; the second half is the server's. */
 static inline int net_rtt(int ms)
 {
@@ -191,8 +201,7 @@ static inline void net_close(struct extopt_net *n)
 {
 	net_close_pair(n);
 	extopt_path__destroy(n->path);
-	SYS_NOFAIL("ip netns del " NET_CLIENT);
-	SYS_NOFAIL("ip netns del " NET_SERVER);
+	net_delete();
 }
 
 /* The option whose segments the path watches; exid 0: none */
@@ -210,8 +219,7 @@ static inline int net_open(struct extopt_net *n, int family)
 	n->family = family;
 	n->port = NET_PORT;
 	n->lfd = n->cfd = n->sfd = -1;
-	SYS_NOFAIL("ip netns del " NET_CLIENT);
-	SYS_NOFAIL("ip netns del " NET_SERVER);
+	net_delete();
 
 	path = extopt_path__open_and_load();
 	if (!ASSERT_OK_PTR(path, "extopt_path"))
@@ -219,18 +227,19 @@ static inline int net_open(struct extopt_net *n, int family)
 	n->path = path;
 	path->bss->port = NET_PORT;
 
-	SYS(fail, "ip netns add " NET_CLIENT);
-	SYS(fail, "ip netns add " NET_SERVER);
-	SYS(fail, "ip -n " NET_CLIENT
-	    " link add c0 type veth peer name s0 netns " NET_SERVER);
-	SYS(fail, "ip -n " NET_CLIENT " addr add 10.79.0.1/24 dev c0");
-	SYS(fail, "ip -n " NET_CLIENT " addr add fd79::1/64 dev c0 nodad");
-	SYS(fail, "ip -n " NET_SERVER " addr add 10.79.0.2/24 dev s0");
-	SYS(fail, "ip -n " NET_SERVER " addr add fd79::2/64 dev s0 nodad");
-	SYS(fail, "ip -n " NET_CLIENT " link set lo up");
-	SYS(fail, "ip -n " NET_SERVER " link set lo up");
-	SYS(fail, "ip -n " NET_CLIENT " link set c0 up");
-	SYS(fail, "ip -n " NET_SERVER " link set s0 up");
+	SYS(fail, "printf 'netns add " NET_CLIENT "\nnetns add " NET_SERVER
+	    "\n' | ip -batch -");
+	NET_BATCH(fail, NET_CLIENT,
+		  "link add c0 type veth peer name s0 netns " NET_SERVER "\n"
+		  "addr add 10.79.0.1/24 dev c0\n"
+		  "addr add fd79::1/64 dev c0 nodad\n"
+		  "link set lo up\n"
+		  "link set c0 up\n");
+	NET_BATCH(fail, NET_SERVER,
+		  "addr add 10.79.0.2/24 dev s0\n"
+		  "addr add fd79::2/64 dev s0 nodad\n"
+		  "link set lo up\n"
+		  "link set s0 up\n");
 
 	path->links.to_server = net_attach(path->progs.to_server, NET_SERVER,
 					   "s0");

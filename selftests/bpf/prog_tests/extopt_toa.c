@@ -54,14 +54,15 @@ static int add_user(void)
 {
 	SYS_NOFAIL("ip netns del " USER_NS);
 	SYS(fail, "ip netns add " USER_NS);
-	SYS(fail, "ip -n " USER_NS
-	    " link add u0 type veth peer name p0 netns " NET_CLIENT);
-	SYS(fail, "ip -n " USER_NS " addr add 10.80.0.9/24 dev u0");
-	SYS(fail, "ip -n " USER_NS " addr add fd80::9/64 dev u0 nodad");
-	SYS(fail, "ip -n " NET_CLIENT " addr add 10.80.0.1/24 dev p0");
-	SYS(fail, "ip -n " NET_CLIENT " addr add fd80::1/64 dev p0 nodad");
-	SYS(fail, "ip -n " USER_NS " link set u0 up");
-	SYS(fail, "ip -n " NET_CLIENT " link set p0 up");
+	NET_BATCH(fail, USER_NS,
+		  "link add u0 type veth peer name p0 netns " NET_CLIENT "\n"
+		  "addr add 10.80.0.9/24 dev u0\n"
+		  "addr add fd80::9/64 dev u0 nodad\n"
+		  "link set u0 up\n");
+	NET_BATCH(fail, NET_CLIENT,
+		  "addr add 10.80.0.1/24 dev p0\n"
+		  "addr add fd80::1/64 dev p0 nodad\n"
+		  "link set p0 up\n");
 	return net_wait_up(net.family, USER_NS, NET_CLIENT, proxy_addr());
 fail:
 	return -1;

@@ -307,6 +307,69 @@ out:
 	return;
 }
 
+/* The peer removes the address of all subflows. For those that go others are opened, to
+ * that address again, while the kernel walks the list of them: these are not of what
+ * was removed.
+ */
+static void test_reopen(void)
+{
+	int i;
+
+	if (pm_limits(PM_CLIENT, 2, 0) || watch_pair() ||
+	    !pm_wait_value(&bss->events[WATCH_ESTABLISHED], 1))
+		return;
+	for (i = 0; i < 2; i++)
+		if (!ASSERT_GT(obey(net.cfd, WATCH_OPEN), 1, "open"))
+			return;
+	if (!pm_wait_subflows(net.sfd, 3))
+		return;
+	bss->reopened = 0;
+	bss->reopen = true;
+	SYS(out, "ip -n " PM_SERVER " mptcp endpoint del id 0 %s", net_addr(0, true));
+	pm_wait_value(&bss->events[WATCH_ADDR_REMOVED], 1);
+	bss->reopen = false;
+	ASSERT_EQ(bss->removed_id, 0, "id");
+	/* The first was closed when there was no room yet. */
+	ASSERT_EQ(EVENT(SUBFLOW_CLOSED), 3, "subflow_closed");
+	ASSERT_EQ(bss->reopened, 2, "opened");
+	pm_wait_subflows(net.sfd, 2);
+	pm_transfer(&net, 10000, NULL);
+out:
+	bss->reopen = false;
+}
+
+/* An IPv6 address that was there, but not yet known to be unique, when the first path
+ * manager was registered
+ */
+static void test_unique(void)
+{
+	const __u64 end = pm_now_ms() + PM_TIMEOUT_MS;
+	__u64 before;
+	int addrs;
+
+	bpf_link__destroy(reg);
+	reg = NULL;
+	/* Seconds, for the connection to be there first */
+	if (pm_sysctl(PM_CLIENT, "/proc/sys/net/ipv6/conf/c1/dad_transmits", "5"))
+		goto out;
+	SYS(out, "ip -n " PM_CLIENT " addr add fd7a::1/64 dev c1");
+	usleep(20000);
+out:
+	reg = bpf_map__attach_struct_ops(watch->maps.watch);
+	if (!ASSERT_OK_PTR(reg, "attach") || watch_pair())
+		return;
+	obey(net.cfd, WATCH_LIST);
+	addrs = bss->cmd.addrs;
+	do {
+		before = EVENT(ADDRS_CHANGED);
+		usleep(50000);
+		obey(net.cfd, WATCH_LIST);
+	} while (bss->cmd.addrs == addrs && pm_now_ms() < end);
+	ASSERT_EQ(bss->cmd.addrs, addrs + 1, "addresses");
+	/* told since it was last not there */
+	pm_wait_value(&bss->events[WATCH_ADDRS_CHANGED], before + 1);
+}
+
 /* MP_PRIO reaches the peer, whose scheduler then leaves the subflow alone */
 static void test_backup(void)
 {
@@ -842,6 +905,8 @@ void serial_test_mptcp_pm_life(void)
 		{ "server", test_server },
 		{ "ends", test_ends },
 		{ "silent", test_silent },
+		{ "reopen", test_reopen },
+		{ "unique", test_unique },
 		{ "backup", test_backup },
 		{ "misuse", test_misuse },
 		{ "select", test_select },

@@ -16,6 +16,8 @@ __u8 join_backup;		/* of the last that the peer added */
 struct watch_end announced;
 int released_ret;		/* of an open from release() */
 __u32 tick_ms = 20;		/* 0: no timer */
+bool reopen;			/* a subflow for each that goes, at once */
+__u32 reopened;
 __u64 after_update;		/* calls of the program that came later */
 struct watch_cmd cmd;
 
@@ -134,8 +136,10 @@ SEC("struct_ops.s")
 void BPF_PROG(watch_subflow_closed, struct mptcp_sock *msk,
 	      struct mptcp_subflow_context *subflow, int err)
 {
-	count(msk, WATCH_SUBFLOW_CLOSED);
 	closed_err = err;
+	if (reopen && bpf_mptcp_pm_open(msk, NULL, NULL, 0, 0) > 0)
+		__sync_fetch_and_add(&reopened, 1);
+	count(msk, WATCH_SUBFLOW_CLOSED);
 }
 
 SEC("struct_ops.s")
