@@ -85,6 +85,7 @@ static int tell_toa(void)
 
 static void check_toa(void)
 {
+	static const __u8 mapped[16] = { [10] = 0xff, 0xff, 9, 8, 7, 6 };
 	struct toa_client client = {};
 	int fd = bpf_obj_get(TOA_RECEIVED);
 
@@ -94,6 +95,7 @@ static void check_toa(void)
 	close(fd);
 	ASSERT_EQ(client.port, htons(CLIENT_PORT), "port");
 	ASSERT_EQ(client.family, AF_INET, "family");
+	ASSERT_OK(memcmp(&client.addr, mapped, sizeof(mapped)), "address");
 }
 
 static const struct tool {
@@ -102,23 +104,27 @@ static const struct tool {
 	int nr;			/* of options in the object ... */
 	const char *names;	/* ... their names ... */
 	const char *option;	/* ... and the one to select */
+	__u8 opt[20];		/* as it is sent */
 	const char *config[2];	/* bpftool map update name ... */
 	int (*prepare)(void);
 	void (*check)(void);
 } tools[] = {
-	{ "uto", extopt_uto__elf_bytes, 1, "uto", "uto",
+	{ "uto", extopt_uto__elf_bytes, 1, "uto", "uto", { 28, 4, 0, 7 },
 	  { ".data.uto key 0 0 0 0 value 7 0 0 0 1 0 0 0 16 14 0 0" },
 	  NULL, check_uto },
 	{ "cc", extopt_cc__elf_bytes, 1, "cc", "cc",
+	  { 254, 8, 0xeb, 2, 'r', 'e', 'n', 'o' },
 	  { ".data.cc key 0 0 0 0 value " RENO, "cc_allowed key " RENO " value 1" },
 	  NULL, check_cc },
-	{ "iw", extopt_iw__elf_bytes, 1, "iw", "iw",
+	{ "iw", extopt_iw__elf_bytes, 1, "iw", "iw", { 254, 6, 0xeb, 3, 0, 5 },
 	  { ".data.iw key 0 0 0 0 value 5 0 0 0 100 0 0 0", "iw_trusted " PREFIX },
 	  NULL, check_iw },
 	{ "delack", extopt_delack__elf_bytes, 1, "delack", "delack",
+	  { 254, 6, 0xeb, 4, 7, 0 },
 	  { ".data.delack key 0 0 0 0 value 7 0 64" },
 	  NULL, check_delack },
 	{ "toa", extopt_toa__elf_bytes, 4, "toa4 toa6 toa254 toa200", "toa4",
+	  { 254, 10, 0xeb, 5, CLIENT_PORT >> 8, CLIENT_PORT & 0xff, 9, 8, 7, 6 },
 	  { "toa_trusted " PREFIX }, tell_toa, check_toa },
 };
 
@@ -162,6 +168,9 @@ static int available(const struct tool *t)
 /* One connection of sockets that have chosen nothing */
 static void connection(const struct tool *t)
 {
+	struct path_way *way = net_way(&net, TO_SERVER);
+
+	net_watch(&net, t->opt[0], t->opt[0] == 254 ? t->opt[2] << 8 | t->opt[3] : 0);
 	net.lfd = net_listen(&net, NULL);
 	net.cfd = net_socket(&net, false, NULL);
 	if (net.lfd < 0 || net.cfd < 0 || (t->prepare && t->prepare()) ||
@@ -172,6 +181,9 @@ static void connection(const struct tool *t)
 		return;
 	ASSERT_STREQ(extopt_names(net.cfd), t->option, "client's");
 	ASSERT_STREQ(extopt_names(net.sfd), t->option, "server's");
+	/* Each number that was configured is at its place. */
+	ASSERT_GE(way->with_syn, 1, "SYN");
+	ASSERT_OK(memcmp(way->opt, t->opt, t->opt[1]), "option");
 	t->check();
 	net_ping(&net);
 }

@@ -268,6 +268,20 @@ static void test_fixed(void)
 		return;
 	ASSERT_EQ(net_int(net.sfd, TCP_DELACK_SEGS), 2, "withdrawn");
 	ASSERT_EQ(look_delack_us(net.sfd), delay, "withdrawn");
+
+	/* Nor is it made longer than the receiver's own, a round-trip time here. */
+	if (net_pair(&net, "delack", "delack2") ||
+	    !ASSERT_OK(setsockopt(net.sfd, SOL_TCP, TCP_DELACK_MAX_US, &delay,
+				  sizeof(delay)), "TCP_DELACK_MAX_US"))
+		return;
+	config(client, 4, 16);
+	config(server, 0, 0);
+	if (segments(net.cfd, net.sfd, 5))
+		return;
+	ASSERT_EQ(net_int(net.sfd, TCP_DELACK_SEGS), 4, "asked for");
+	ASSERT_EQ(look_delack_us(net.sfd), delay, "its own is less");
+	ASSERT_GE(server->bss->delack_stats.applied, 1, "applied");
+	ASSERT_EQ(server->bss->delack_stats.fixed, 0, "nothing set since");
 }
 
 /* Microseconds from the arrival of a short segment to its ACK, the receiver having

@@ -198,6 +198,9 @@ static void test_path(int mode)
 		fallbacks = net_counter(NET_CLIENT, "TCPExtOptFallback") -
 			    fallbacks;
 		ASSERT_EQ(fallbacks, mode == PATH_DROP, "fallbacks");
+		/* What a server says that wants the same looks like it. */
+		ASSERT_EQ(!!net_way(&net, TO_CLIENT)->echoed, mode == PATH_ECHO,
+			  "echo");
 		switch (mode) {
 		case PATH_STRIP:
 			ASSERT_EQ(want, 0, u->name);

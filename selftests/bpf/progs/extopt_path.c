@@ -154,7 +154,8 @@ static void echo(struct seg *s)
 		__builtin_memset(nops, 1, sizeof(nops));
 		store_opt(s, nops);
 	}
-	bpf_skb_store_bytes(s->skb, s->ts, opt, sizeof(opt), 0);
+	if (!bpf_skb_store_bytes(s->skb, s->ts, opt, sizeof(opt), 0))
+		ways[TO_CLIENT].echoed++;
 }
 
 static void note(const struct seg *s)

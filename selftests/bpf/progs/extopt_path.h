@@ -39,6 +39,7 @@ struct path_way {
 	__u64 ack_delay;	/* from that to the ACK, the longest, nanoseconds */
 	__u32 unacked;		/* data segments since the last ACK */
 	__u32 acks_for[PATH_ACKS_FOR]; /* by data segments: ACKs, but of timers */
+	__u32 echoed;		/* SYN-ACKs that PATH_ECHO has changed */
 };
 
 #endif
