@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
+#include <net/if.h>
 #include "test_progs.h"
+#include "network_helpers.h"
 #include "tcp_extopt_helpers.h"
 
 int extopt_select(int fd, const char *names)
@@ -57,8 +59,8 @@ long extopt_netstat(const char *name)
 	f = fopen("/proc/thread-self/net/netstat", "r");
 	if (!ASSERT_OK_PTR(f, "netstat"))
 		return -1;
-	if (fgets(names, sizeof(names), f) &&
-	    fgets(values, sizeof(values), f)) {
+	while (ret < 0 && fgets(names, sizeof(names), f) &&
+	       fgets(values, sizeof(values), f)) {
 		n = strtok_r(names, " \n", &np);
 		v = strtok_r(values, " \n", &vp);
 		for (; n && v; n = strtok_r(NULL, " \n", &np),
@@ -70,4 +72,18 @@ long extopt_netstat(const char *name)
 	fclose(f);
 	ASSERT_GE(ret, 0, name);
 	return ret;
+}
+
+struct bpf_link *ns_attach_tcx(const struct bpf_program *prog, const char *ns,
+			       const char *dev)
+{
+	struct bpf_link *link;
+	struct nstoken *token;
+
+	token = open_netns(ns);
+	if (!ASSERT_OK_PTR(token, "netns"))
+		return NULL;
+	link = bpf_program__attach_tcx(prog, if_nametoindex(dev), NULL);
+	close_netns(token);
+	return ASSERT_OK_PTR(link, "attach_tcx") ? link : NULL;
 }

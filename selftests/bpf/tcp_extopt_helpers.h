@@ -8,6 +8,9 @@
 #include <sys/socket.h>
 #include <linux/types.h>
 
+struct bpf_link;
+struct bpf_program;
+
 #ifndef TCP_EXTOPT
 #define TCP_EXTOPT		47
 #define TCP_EXTOPT_NAME_MAX	16
@@ -93,9 +96,13 @@ int extopt_sysctl(const char *name, const char *value);	/* of net.ipv4 */
  */
 const char *extopt_names(int fd);
 
-/* A TcpExt counter of the thread's namespace, by its name without the prefix;
- * fails the test if there is none of that name.
+/* A TcpExt or MPTcpExt counter of the thread's namespace, by its name without the
+ * prefix; fails the test if there is none of that name.
  */
 long extopt_netstat(const char *name);
+
+/* A program of tc on a device of a namespace; fails the test if it cannot be. */
+struct bpf_link *ns_attach_tcx(const struct bpf_program *prog, const char *ns,
+			       const char *dev);
 
 #endif

@@ -42,7 +42,8 @@ UNITS = {
     "mrr": "rr, by MPTCP",
     "mbulk": "bulk, by MPTCP",
     "mcrr": "instructions per MPTCP connection with a 1-byte request/response, without its end",
-    "pm-work": "instructions from an event of a session to the open of a subflow",
+    "pm-work": "instructions from an event of a session to the open of a subflow, CPU idle",
+    "pm-busy": "the same in the middle of a send, which the one CPU ends first",
     "pm-walk": "instructions per session until all have been told of an address change",
 }
 NOTE = "Counts are executed guest instructions (QEMU -icount), both ends together; not cycles."
@@ -151,7 +152,8 @@ def regressions(columns: Sequence[Column], setup: str = BASELINE) -> list[str]:
     Idle no row may be above the unpatched kernel by more than it repeats to, as the table says
     it; request/response must be below it; and idle no row may repeat worse than LIMIT: what
     cannot be measured is not shown to be good. An MPTCP connection may take MPTCP_LIMIT more,
-    an option in the handshake may cost SYN_LIMIT, path managers are called within WORK_LIMIT.
+    an option in the handshake may cost SYN_LIMIT, path managers are called within WORK_LIMIT on
+    a CPU that has nothing else to do.
     """
     by_kernel = {c.kernel: c for c in columns if c.setup == setup}
     base, other = by_kernel[UNPATCHED], by_kernel[PATCHED]
@@ -185,7 +187,7 @@ def _path_manager_regressions(comparison: Comparison) -> list[str]:
         work, _, what = row.partition("/")
         if work == "pm-walk":
             walks[int(what)] = value
-        elif value > WORK_LIMIT:
+        elif work == "pm-work" and value > WORK_LIMIT:
             found.append(f"{row}: {value:,.0f}, more than {WORK_LIMIT:,}")
     if walks and walks[max(walks)] > WALK_LIMIT * walks[min(walks)]:
         found.append(f"pm-walk: {max(walks)} sessions take more each than {min(walks)} do")

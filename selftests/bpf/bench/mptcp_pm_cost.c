@@ -2,7 +2,10 @@
 /* What it takes until a path manager in BPF is called, in time of a guest whose
  * clock counts instructions (QEMU -icount shift=0, one CPU): one nanosecond is one.
  *
- *   pm-work/FAMILY	from an event that was noted to the open of a subflow, per event
+ *   pm-work/FAMILY	from an event that was noted to the open of a subflow, per event: the
+ *			session's timer, when there is nothing else to do
+ *   pm-busy/FAMILY	the same for a session that is established, which is noted in the
+ *			middle of what the one CPU has to do for the other end first
  *   pm-walk/N		from the start of the walk after an address change until the
  *			last of N sessions has been told, per session
  */
@@ -105,11 +108,12 @@ static void print(const char *row, int round, long ops, long long ns)
 	       row, round, ops, ns);
 }
 
-static void run_work(const char *row, bool v6, int rounds)
+static void run_work(const char *row, bool busy, bool v6, int rounds)
 {
 	int listener = listen_on(v6), fds[ENDS], round, i;
 	long long ns;
 
+	cost->busy = busy;
 	for (round = 0; round < rounds; round++) {
 		ns = 0;
 		for (i = 0; i < EVENTS; i++) {
@@ -195,10 +199,11 @@ int main(int argc, char **argv)
 		die("program: %s", strerror(errno));
 	cost = &skel->bss->cost;
 
-	for (i = 0; i < 2; i++) {
-		snprintf(row, sizeof(row), "pm-work/%s", i ? "ipv6" : "ipv4");
+	for (i = 0; i < 4; i++) {
+		snprintf(row, sizeof(row), "pm-%s/%s", i & 2 ? "busy" : "work",
+			 i & 1 ? "ipv6" : "ipv4");
 		if (!fnmatch(only, row, 0))
-			run_work(row, i, 7);
+			run_work(row, i & 2, i & 1, 7);
 	}
 	for (i = 0; i < (int)(sizeof(walks) / sizeof(*walks)); i++) {
 		snprintf(row, sizeof(row), "pm-walk/%d", walks[i]);

@@ -12,6 +12,8 @@ struct pm_cost {
 	unsigned long long told;	/* the last session was told */
 	unsigned int sessions;		/* that were told */
 	int err;			/* of what was opened */
+	unsigned int busy;		/* the event: established, or else a timer */
+	unsigned int armed;		/* the timer runs */
 };
 
 #endif

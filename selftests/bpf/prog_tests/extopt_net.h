@@ -172,20 +172,6 @@ close:
 	return err;
 }
 
-static inline struct bpf_link *net_attach(const struct bpf_program *prog,
-					  const char *ns, const char *dev)
-{
-	struct bpf_link *link;
-	struct nstoken *token;
-
-	token = open_netns(ns);
-	if (!ASSERT_OK_PTR(token, "netns"))
-		return NULL;
-	link = bpf_program__attach_tcx(prog, if_nametoindex(dev), NULL);
-	close_netns(token);
-	return ASSERT_OK_PTR(link, "attach_tcx") ? link : NULL;
-}
-
 static inline void net_close_pair(struct extopt_net *n)
 {
 	if (n->sfd >= 0)
@@ -241,14 +227,14 @@ static inline int net_open(struct extopt_net *n, int family)
 		  "link set lo up\n"
 		  "link set s0 up\n");
 
-	path->links.to_server = net_attach(path->progs.to_server, NET_SERVER,
-					   "s0");
-	path->links.to_client = net_attach(path->progs.to_client, NET_CLIENT,
-					   "c0");
-	path->links.from_server = net_attach(path->progs.from_server, NET_SERVER,
-					     "s0");
-	path->links.from_client = net_attach(path->progs.from_client, NET_CLIENT,
-					     "c0");
+	path->links.to_server = ns_attach_tcx(path->progs.to_server, NET_SERVER,
+					      "s0");
+	path->links.to_client = ns_attach_tcx(path->progs.to_client, NET_CLIENT,
+					      "c0");
+	path->links.from_server = ns_attach_tcx(path->progs.from_server, NET_SERVER,
+						"s0");
+	path->links.from_client = ns_attach_tcx(path->progs.from_client, NET_CLIENT,
+						"c0");
 	if (!path->links.to_server || !path->links.to_client ||
 	    !path->links.from_server || !path->links.from_client ||
 	    net_wait_up(family, NET_CLIENT, NET_SERVER, net_addr(family, true)))

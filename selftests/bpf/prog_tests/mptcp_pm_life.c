@@ -11,7 +11,9 @@
 #include "cap_helpers.h"
 #include "network_helpers.h"
 #include "mptcp_pm_net.h"
+#include "progs/extopt_path.h"
 #include "progs/mptcp_pm_watch.h"
+#include "extopt_path.skel.h"
 #include "mptcp_pm_watch.skel.h"
 #include "mptcp_pm_ndiffports.skel.h"
 
@@ -19,6 +21,7 @@ static struct mptcp_pm_watch *watch;
 static struct mptcp_pm_watch__bss *bss;
 static struct bpf_link *reg;
 static struct pm_net net;
+static struct extopt_path *path;	/* of the first link */
 
 #define EVENT(event) (*(volatile __u64 *)&bss->events[WATCH_##event])
 
@@ -35,18 +38,29 @@ static unsigned int token(int fd)
 	return val;
 }
 
-/* Have the session do what bss->cmd says */
-static int obey(int fd, enum watch_op op)
+/* Have the session do what bss->cmd says ... */
+static void order(int fd, enum watch_op op)
 {
-	__u64 end = pm_now_ms() + PM_TIMEOUT_MS;
-
 	bss->cmd.token = token(fd);
 	bss->cmd.ret = -1000;
 	__atomic_store_n(&bss->cmd.op, op, __ATOMIC_SEQ_CST);
+}
+
+/* ... until it has done so */
+static int done(void)
+{
+	__u64 end = pm_now_ms() + PM_TIMEOUT_MS;
+
 	while (__atomic_load_n(&bss->cmd.op, __ATOMIC_SEQ_CST) && pm_now_ms() < end)
 		usleep(2000);
 	ASSERT_EQ(bss->cmd.op, WATCH_NOTHING, "done");
 	return bss->cmd.ret;
+}
+
+static int obey(int fd, enum watch_op op)
+{
+	order(fd, op);
+	return done();
 }
 
 static void clear_cmd(void)
@@ -63,10 +77,16 @@ static void set_end(struct watch_end *end, int family, const char *addr, int por
 		inet_pton(family, addr, end->addr);
 }
 
-static int watch_pair(void)
+static void clear_watch(void)
 {
 	memset(bss->events, 0, sizeof(bss->events));
+	memset(bss->tried, 0, sizeof(bss->tried));
 	clear_cmd();
+}
+
+static int watch_pair(void)
+{
+	clear_watch();
 	return pm_pair(&net, "watch", NULL);
 }
 
@@ -145,8 +165,8 @@ static void test_events(void)
 	pm_close_pair(&net);
 	pm_wait_value(&bss->events[WATCH_RELEASE], 1);
 	/* from close(), or from the worker that ends it */
-	ASSERT_TRUE(bss->released_ret == -EPERM || bss->released_ret == -ENOTCONN,
-		    "open from release()");
+	ASSERT_TRUE(bss->tried[WATCH_RELEASE].open == -EPERM ||
+		    bss->tried[WATCH_RELEASE].open == -ENOTCONN, "open from release()");
 	ASSERT_EQ(bss->errors, 0, "order");
 out:
 	SYS_NOFAIL("ip -n " PM_SERVER " mptcp endpoint flush");
@@ -370,6 +390,55 @@ out:
 	pm_wait_value(&bss->events[WATCH_ADDRS_CHANGED], before + 1);
 }
 
+/* The path of a subflow that has been established is cut: the bytes take the other, it is
+ * given up.
+ */
+static void test_cut(void)
+{
+	struct watch_cmd *cmd = &bss->cmd;
+	__u64 before;
+	int id;
+
+	/* seconds, not a quarter of an hour */
+	if (pm_sysctl(PM_CLIENT, "/proc/sys/net/ipv4/tcp_retries2", "3") ||
+	    pm_sysctl(PM_CLIENT, "/proc/sys/net/mptcp/stale_loss_cnt", "1") ||
+	    watch_pair() || !pm_wait_value(&bss->events[WATCH_ESTABLISHED], 1))
+		return;
+	cmd->ifindex = pm_ifindex(1);
+	id = obey(net.cfd, WATCH_OPEN);
+	if (!ASSERT_GT(id, 1, "open") ||
+	    !pm_wait_value(&bss->events[WATCH_SUBFLOW_ESTABLISHED], 1) ||
+	    !pm_wait_subflows(net.cfd, 2) || !pm_wait_subflows(net.sfd, 2))
+		return;
+	/* All there is to send is sent there first. */
+	clear_cmd();
+	cmd->id = 1;
+	cmd->flags = 1;
+	ASSERT_EQ(obey(net.cfd, WATCH_BACKUP), 0, "backup");
+	if (pm_transfer(&net, 100000, NULL) || pm_cut(&net, 1))
+		return;
+	ASSERT_EQ(EVENT(SUBFLOW_CLOSED), 0, "before");
+
+	before = pm_link_bytes(0);
+	if (pm_transfer(&net, 1 << 20, NULL))
+		return;
+	ASSERT_GE(pm_link_bytes(0) - before, 1 << 20, "bytes of the other");
+	if (!pm_wait_value(&bss->events[WATCH_SUBFLOW_CLOSED], 1))
+		return;
+	ASSERT_EQ(bss->closed_err, -ETIMEDOUT, "error");
+	ASSERT_EQ(bss->closed_id, id, "which");
+
+	/* The session goes on without. */
+	pm_wait_subflows(net.cfd, 1);
+	ASSERT_GE(pm_find(net.cfd, net_addr(0, false), net_addr(0, true)), 0, "left");
+	ASSERT_EQ(pm_extra(net.cfd), 0, "MPTCP_INFO");
+	ASSERT_EQ(pm_diag(PM_CLIENT), 0, "ss");
+	pm_transfer(&net, 100000, NULL);
+	ASSERT_EQ(EVENT(SUBFLOW_CLOSED), 1, "subflow_closed");
+	ASSERT_EQ(EVENT(RELEASE), 0, "release");
+	ASSERT_EQ(bss->errors, 0, "order");
+}
+
 /* MP_PRIO reaches the peer, whose scheduler then leaves the subflow alone */
 static void test_backup(void)
 {
@@ -467,6 +536,89 @@ static void test_misuse(void)
 	/* None of that did any harm. */
 	ASSERT_EQ(pm_subflows(net.cfd), 3, "subflows");
 	pm_transfer(&net, 100000, NULL);
+	ASSERT_EQ(bss->errors, 0, "order");
+}
+
+/* Close the only subflow: there is none that something could be told on. */
+static bool close_only(int id)
+{
+	clear_cmd();
+	bss->cmd.id = id;
+	return ASSERT_EQ(obey(net.cfd, WATCH_CLOSE), 0, "close") &&
+	       pm_wait_subflows(net.cfd, 0) && pm_wait_subflows(net.sfd, 0);
+}
+
+/* Another one, and what it can be told on: the ID */
+static int open_only(void)
+{
+	struct pm_net back = { .cfd = net.sfd, .sfd = net.cfd };
+	int id;
+
+	clear_cmd();
+	id = obey(net.cfd, WATCH_OPEN);
+	if (!ASSERT_GT(id, 1, "open") || !pm_wait_subflows(net.cfd, 1) ||
+	    !pm_wait_subflows(net.sfd, 1) || pm_transfer(&net, 1000, NULL) ||
+	    pm_transfer(&back, 1000, NULL))
+		return -1;
+	return id;
+}
+
+static int announce(int link)
+{
+	set_end(&bss->cmd.local, net.family, net_addr(link, false), 0);
+	return obey(net.cfd, WATCH_ANNOUNCE);
+}
+
+static int withdraw(int id)
+{
+	bss->cmd.id = id;
+	return obey(net.cfd, WATCH_WITHDRAW);
+}
+
+/* What was to be told the peer before has not been sent yet */
+static void test_busy(void)
+{
+	int id, first, second;
+
+	clear_watch();
+	if (pm_pair(&net, "watch", "watch") ||
+	    !pm_wait_value(&bss->events[WATCH_ESTABLISHED], 2) || !close_only(1))
+		return;
+
+	/* an announcement */
+	first = announce(1);
+	ASSERT_GT(first, 0, "announce");
+	ASSERT_EQ(announce(2), -EBUSY, "another");
+	ASSERT_EQ(announce(1), -EEXIST, "again");
+	ASSERT_EQ(withdraw(first), -EBUSY, "withdraw");
+	ASSERT_EQ(EVENT(ADDR_ANNOUNCED), 0, "before");
+	id = open_only();
+	if (id < 0 || !pm_wait_value(&bss->events[WATCH_ADDR_ANNOUNCED], 1))
+		return;
+	ASSERT_EQ(bss->announced.id, first, "first");
+	second = announce(2);
+	if (!ASSERT_GT(second, 0, "second") ||
+	    !pm_wait_value(&bss->events[WATCH_ADDR_ANNOUNCED], 2))
+		return;
+	ASSERT_EQ(bss->announced.id, second, "second");
+	/* nothing that would be sent again */
+	if (!pm_wait_counter(PM_CLIENT, "EchoAdd", 2) || !close_only(id))
+		return;
+
+	/* the removal of one */
+	ASSERT_EQ(withdraw(first), 0, "withdraw");
+	ASSERT_EQ(withdraw(second), -EBUSY, "another");
+	ASSERT_EQ(withdraw(first), -ENOENT, "again");
+	ASSERT_EQ(EVENT(ADDR_REMOVED), 0, "before");
+	if (open_only() < 0 || !pm_wait_value(&bss->events[WATCH_ADDR_REMOVED], 1))
+		return;
+	ASSERT_EQ(bss->removed_id, first, "first");
+	ASSERT_EQ(withdraw(second), 0, "second");
+	if (!pm_wait_value(&bss->events[WATCH_ADDR_REMOVED], 2))
+		return;
+	ASSERT_EQ(bss->removed_id, second, "second");
+	ASSERT_EQ(EVENT(ADDR_ANNOUNCED), 2, "addr_announced");
+	ASSERT_EQ(EVENT(RELEASE), 0, "release");
 	ASSERT_EQ(bss->errors, 0, "order");
 }
 
@@ -738,8 +890,7 @@ static void test_close(void)
 	for (i = 0; i < 20; i++) {
 		if (watch_pair())
 			return;
-		bss->cmd.token = token(net.cfd);
-		__atomic_store_n(&bss->cmd.op, WATCH_OPEN, __ATOMIC_SEQ_CST);
+		order(net.cfd, WATCH_OPEN);
 		usleep(i * 2000);
 		pm_close_pair(&net);
 		pm_wait_value(&bss->events[WATCH_RELEASE], 1);
@@ -805,6 +956,261 @@ static void test_fallback(void)
 	ASSERT_EQ(EVENT(ESTABLISHED), 0, "established");
 	ASSERT_EQ(EVENT(ADDRS_CHANGED), 0, "addrs_changed");
 	ASSERT_EQ(EVENT(RELEASE), 0, "release");
+}
+
+static int open_path(int mode)
+{
+	path = extopt_path__open_and_load();
+	if (!ASSERT_OK_PTR(path, "extopt_path"))
+		return -1;
+	path->bss->port = PM_PORT;
+	path->bss->kind = 30;	/* MPTCP */
+	path->bss->mode = mode;
+	path->links.to_server = ns_attach_tcx(path->progs.to_server, PM_ROUTER, "r0");
+	path->links.to_client = ns_attach_tcx(path->progs.to_client, PM_ROUTER, "x0");
+	if (!path->links.to_server || !path->links.to_client)
+		return -1;
+	/* Nothing is lost. What is sent again by MPTCP could not be followed by TCP. */
+	return pm_sysctl(PM_CLIENT, "/proc/sys/net/ipv4/tcp_rto_min_us", "5000000") ?:
+	       pm_sysctl(PM_SERVER, "/proc/sys/net/ipv4/tcp_rto_min_us", "5000000");
+}
+
+static void close_path(void)
+{
+	extopt_path__destroy(path);
+	path = NULL;
+}
+
+/* of either end, 0 if it has no storage */
+static struct watch_session session(int fd)
+{
+	struct watch_session s = {};
+
+	bpf_map__lookup_elem(watch->maps.watch_sessions, &fd, sizeof(fd), &s,
+			     sizeof(s), 0);
+	return s;
+}
+
+static void check_tried(enum watch_event event, int err, int subflows)
+{
+	const struct watch_tried *t = &bss->tried[event];
+
+	ASSERT_EQ(t->open, err, "open");
+	ASSERT_EQ(t->announce, err, "announce");
+	ASSERT_EQ(t->withdraw, err, "withdraw");
+	ASSERT_EQ(t->timer, err, "timer");
+	ASSERT_EQ(t->subflows, subflows, "subflows");
+	ASSERT_EQ(t->close, subflows ? err : 0, "close");
+	ASSERT_EQ(t->backup, subflows ? err : 0, "backup");
+}
+
+/* Both ends are TCP: no more options, the bytes are those that were sent, and of the
+ * sessions that have it nothing more is told, whatever happens to others.
+ */
+static bool check_tcp(int sessions)
+{
+	struct pm_net back = { .cfd = net.sfd, .sfd = net.cfd };
+	struct pm_net other = { .family = net.family, .lfd = -1, .cfd = -1, .sfd = -1 };
+	const struct path_way *ways = path->bss->ways;
+	__u64 was = EVENT(ESTABLISHED);
+	unsigned int calls;
+	bool ok = false;
+	int i;
+
+	path->bss->mode = PATH_PASS;
+	if (!pm_wait_tcp(net.cfd) || !pm_wait_tcp(net.sfd) ||
+	    pm_transfer(&net, 1000, NULL) || pm_transfer(&back, 1000, NULL))
+		return false;
+	calls = session(net.cfd).calls + session(net.sfd).calls;
+	memset(path->bss->ways, 0, sizeof(path->bss->ways));
+	if (pm_transfer(&net, 300000, NULL) || pm_transfer(&back, 300000, NULL))
+		return false;
+	for (i = 0; i < NR_WAYS; i++) {
+		ASSERT_GT(ways[i].data, 0, "data");
+		ASSERT_EQ(ways[i].with_data, 0, "data with MPTCP");
+		ASSERT_EQ(ways[i].with_ack, 0, "ACKs with MPTCP");
+	}
+	ASSERT_HAS_SUBSTR(pm_ss(PM_CLIENT), " fallback", "client's ss");
+	ASSERT_HAS_SUBSTR(pm_ss(PM_SERVER), " fallback", "server's ss");
+
+	/* One more session, to see that things are told */
+	if (pm_more(&net, &other, "watch") ||
+	    !pm_wait_value(&bss->events[WATCH_ESTABLISHED], was + 1))
+		goto out;
+	ASSERT_FALSE(pm_is_tcp(other.cfd), "the other");
+	was = EVENT(ADDRS_CHANGED);
+	SYS(out, "ip -n " PM_CLIENT " addr add 10.70.0.1/24 dev c1");
+	SYS(out, "ip -n " PM_SERVER " addr add 10.70.0.2/24 dev s1");
+	if (!pm_wait_value(&bss->events[WATCH_ADDRS_CHANGED], was + sessions))
+		goto out;
+	was = EVENT(TIMEOUT);
+	ok = pm_wait_value(&bss->events[WATCH_TIMEOUT], was + 5 * sessions);
+	ASSERT_EQ(session(net.cfd).calls + session(net.sfd).calls, calls, "calls");
+	ASSERT_EQ(EVENT(RELEASE), 0, "release");
+out:
+	pm_close_pair(&other);
+	return pm_wait_value(&bss->events[WATCH_RELEASE], sessions) && ok;
+}
+
+/* Closed, it is ended by its worker when the peer closes, too. */
+static bool check_release(int *fd, int peer)
+{
+	__u64 was = EVENT(RELEASE);
+
+	memset(bss->tried, 0, sizeof(bss->tried));
+	close(*fd);
+	*fd = -1;
+	shutdown(peer, SHUT_WR);
+	if (!pm_wait_value(&bss->events[WATCH_RELEASE], was + 1))
+		return false;
+	check_tried(WATCH_RELEASE, -EOPNOTSUPP, 0);
+	return true;
+}
+
+/* A middlebox removes the options once the session was created. The server had the
+ * third ACK, the client did not hear of that.
+ */
+static void test_stripped(void)
+{
+	struct sockaddr un = { .sa_family = AF_UNSPEC };
+
+	clear_watch();
+	pm_close_pair(&net);
+	if (open_path(PATH_PASS))
+		goto out;
+	net.lfd = pm_listen(&net, "watch");
+	if (net.lfd < 0 || pm_accept(&net, &net, "watch") ||
+	    !pm_wait_value(&bss->events[WATCH_INIT], 2) ||
+	    !pm_wait_value(&bss->events[WATCH_ESTABLISHED], 1))
+		goto out;
+	ASSERT_FALSE(pm_is_tcp(net.cfd), "client");
+	ASSERT_FALSE(pm_is_tcp(net.sfd), "server");
+	ASSERT_EQ(obey(net.cfd, WATCH_OPEN), -ENOTCONN, "not fully established");
+
+	path->bss->mode = PATH_STRIP;
+	if (pm_byte(net.cfd, net.sfd) || !check_tcp(2))
+		goto out;
+	ASSERT_EQ(session(net.cfd).established, 0, "client's");
+	ASSERT_EQ(session(net.sfd).established, 1, "server's");
+
+	if (!check_release(&net.cfd, net.sfd))
+		goto out;
+	ASSERT_OK(connect(net.sfd, &un, sizeof(un)), "disconnect");
+	ASSERT_EQ(EVENT(RELEASE), 4, "server's");
+	check_tried(WATCH_RELEASE, -EPERM, 0);
+	ASSERT_EQ(bss->errors, 0, "order");
+out:
+	close_path();
+}
+
+/* A middlebox changes what the checksum is of: the receiver says so, the sender
+ * announces that all that follows is TCP.
+ */
+static void test_infinite(void)
+{
+	clear_watch();
+	if (pm_sysctl(PM_CLIENT, "/proc/sys/net/mptcp/checksum_enabled", "1") ||
+	    open_path(PATH_PASS) || pm_pair(&net, "watch", "watch") ||
+	    !pm_wait_value(&bss->events[WATCH_ESTABLISHED], 2))
+		goto out;
+
+	path->bss->mode = PATH_SPOIL;
+	if (pm_byte(net.cfd, net.sfd))
+		goto out;
+	path->bss->mode = PATH_PASS;
+	if (pm_byte(net.sfd, net.cfd) || !pm_wait_counter(PM_CLIENT, "MPFailRx", 1))
+		goto out;
+	ASSERT_FALSE(pm_is_tcp(net.cfd), "client");
+	ASSERT_FALSE(pm_is_tcp(net.sfd), "server");
+	ASSERT_EQ(obey(net.cfd, WATCH_OPEN), -EPERM, "under way");
+
+	if (pm_byte(net.cfd, net.sfd) || !check_tcp(2))
+		goto out;
+	pm_wait_counter(PM_CLIENT, "InfiniteMapTx", 1);
+	pm_wait_counter(PM_SERVER, "InfiniteMapRx", 1);
+	ASSERT_EQ(session(net.cfd).established, 1, "client's");
+	ASSERT_EQ(session(net.sfd).established, 1, "server's");
+	check_release(&net.cfd, net.sfd);
+	ASSERT_EQ(bss->errors, 0, "order");
+out:
+	close_path();
+}
+
+/* It becomes TCP while the path manager is being called. */
+static void test_meanwhile(void)
+{
+	__u64 was = bss->waiting;
+	char c = 'x';
+
+	clear_watch();
+	pm_close_pair(&net);
+	if (open_path(PATH_PASS))
+		goto out;
+	net.lfd = pm_listen(&net, "kernel");
+	if (net.lfd < 0 || pm_accept(&net, &net, "watch") ||
+	    !pm_wait_value(&bss->events[WATCH_INIT], 1))
+		goto out;
+	path->bss->mode = PATH_STRIP;
+	order(net.cfd, WATCH_WAIT_TCP);
+	if (!pm_wait_value(&bss->waiting, was + 1) ||
+	    !ASSERT_EQ(send(net.sfd, &c, 1, 0), 1, "send"))
+		goto out;
+	if (!ASSERT_EQ(done(), 0, "TCP meanwhile"))
+		goto out;
+	check_tried(WATCH_TIMEOUT, -EOPNOTSUPP, 1);
+	if (!ASSERT_EQ(recv(net.cfd, &c, 1, 0), 1, "recv") ||
+	    pm_byte(net.cfd, net.sfd) || !check_tcp(1))
+		goto out;
+	ASSERT_EQ(EVENT(INIT), 2, "init");
+	check_release(&net.cfd, net.sfd);
+	ASSERT_EQ(bss->errors, 0, "order");
+out:
+	close_path();
+}
+
+/* It is TCP before init() is called: the data that the session is created by, there was
+ * no third ACK, have a checksum that is wrong.
+ */
+static void test_late(void)
+{
+	int seconds = 30;
+	char c = 'x';
+
+	clear_watch();
+	pm_close_pair(&net);
+	if (pm_sysctl(PM_CLIENT, "/proc/sys/net/mptcp/checksum_enabled", "1") ||
+	    open_path(PATH_SPOIL))
+		goto out;
+	net.lfd = pm_listen(&net, "watch");
+	if (net.lfd < 0)
+		goto out;
+	ASSERT_OK(setsockopt(net.lfd, SOL_TCP, TCP_DEFER_ACCEPT, &seconds,
+			     sizeof(seconds)), "TCP_DEFER_ACCEPT");
+	net.cfd = pm_socket(&net, PM_CLIENT, "kernel");
+	if (net.cfd < 0 || pm_connect(&net, net.cfd))
+		goto out;
+	ASSERT_EQ(EVENT(INIT), 0, "no third ACK");
+	if (!ASSERT_EQ(send(net.cfd, &c, 1, 0), 1, "send"))
+		goto out;
+	net.sfd = accept(net.lfd, NULL, NULL);
+	if (!ASSERT_OK_FD(net.sfd, "accept") ||
+	    !ASSERT_OK(settimeo(net.sfd, PM_TIMEOUT_MS), "settimeo") ||
+	    !ASSERT_EQ(recv(net.sfd, &c, 1, 0), 1, "recv") ||
+	    !pm_wait_value(&bss->events[WATCH_INIT], 1))
+		goto out;
+	check_tried(WATCH_INIT, -EOPNOTSUPP, 1);
+	ASSERT_EQ(session(net.sfd).calls, 1, "calls");
+
+	seconds = 0;
+	ASSERT_OK(setsockopt(net.lfd, SOL_TCP, TCP_DEFER_ACCEPT, &seconds,
+			     sizeof(seconds)), "TCP_DEFER_ACCEPT");
+	if (!check_tcp(2))
+		goto out;
+	ASSERT_EQ(session(net.sfd).calls, 1, "calls");
+	check_release(&net.sfd, net.cfd);
+	ASSERT_EQ(bss->errors, 0, "order");
+out:
+	close_path();
 }
 
 #define STORM_SESSIONS	200
@@ -907,14 +1313,20 @@ void serial_test_mptcp_pm_life(void)
 		{ "silent", test_silent },
 		{ "reopen", test_reopen },
 		{ "unique", test_unique },
+		{ "cut", test_cut },
 		{ "backup", test_backup },
 		{ "misuse", test_misuse },
+		{ "busy", test_busy },
 		{ "select", test_select },
 		{ "register", test_register },
 		{ "update", test_update },
 		{ "unregister", test_unregister },
 		{ "close", test_close },
 		{ "fallback", test_fallback },
+		{ "stripped", test_stripped },
+		{ "infinite", test_infinite },
+		{ "meanwhile", test_meanwhile },
+		{ "late", test_late },
 		{ "storm", test_storm },
 	};
 	char name[32];

@@ -7,6 +7,7 @@
 #define __MPTCP_PM_NET_H
 
 #include <netinet/tcp.h>
+#include "tcp_extopt_helpers.h"
 
 #ifndef IPPROTO_MPTCP
 #define IPPROTO_MPTCP		262
@@ -356,13 +357,9 @@ static inline int pm_transfer(struct pm_net *n, int length, void (*half)(void))
 	return 0;
 }
 
-/* One more connection to the listener of n. The server sends first, then both know
- * that there can be more subflows.
- */
-static inline int pm_more(struct pm_net *n, struct pm_net *other, const char *pm)
+/* One more connection to the listener of n, on which nothing was sent yet */
+static inline int pm_accept(struct pm_net *n, struct pm_net *other, const char *pm)
 {
-	char c = 'x';
-
 	other->family = n->family;
 	other->mapped = n->mapped;
 	other->sfd = -1;
@@ -371,13 +368,28 @@ static inline int pm_more(struct pm_net *n, struct pm_net *other, const char *pm
 		return -1;
 	other->sfd = accept(n->lfd, NULL, NULL);
 	if (!ASSERT_OK_FD(other->sfd, "accept") ||
-	    !ASSERT_OK(settimeo(other->sfd, PM_TIMEOUT_MS), "settimeo") ||
-	    !ASSERT_EQ(send(other->cfd, &c, 1, 0), 1, "send") ||
-	    !ASSERT_EQ(recv(other->sfd, &c, 1, 0), 1, "recv") ||
-	    !ASSERT_EQ(send(other->sfd, &c, 1, 0), 1, "send") ||
-	    !ASSERT_EQ(recv(other->cfd, &c, 1, 0), 1, "recv"))
+	    !ASSERT_OK(settimeo(other->sfd, PM_TIMEOUT_MS), "settimeo"))
 		return -1;
 	return 0;
+}
+
+/* A byte from one end to the other */
+static inline int pm_byte(int from, int to)
+{
+	char c = 'x';
+
+	if (!ASSERT_EQ(send(from, &c, 1, 0), 1, "send") ||
+	    !ASSERT_EQ(recv(to, &c, 1, 0), 1, "recv"))
+		return -1;
+	return 0;
+}
+
+/* The same. The server sends too, then both know that there can be more subflows. */
+static inline int pm_more(struct pm_net *n, struct pm_net *other, const char *pm)
+{
+	if (pm_accept(n, other, pm) || pm_byte(other->cfd, other->sfd))
+		return -1;
+	return pm_byte(other->sfd, other->cfd);
 }
 
 /* A new connection, with the path managers named, NULL for the namespace's */
@@ -480,22 +492,47 @@ static inline int pm_extra(int fd)
 	return getsockopt(fd, SOL_MPTCP, PM_INFO, &subflows, &len) ? -errno : subflows;
 }
 
-/* The same, of the only session that is established there, as ss has it */
-static inline int pm_diag(const char *ns)
+/* Is it TCP by now? It has no options of MPTCP then. */
+static inline bool pm_is_tcp(int fd)
 {
-	char cmd[128], line[1024] = {};
-	const char *found;
+	int ret = pm_extra(fd);
+
+	return ret == -EOPNOTSUPP || ret == -ENOPROTOOPT;	/* IPv4, IPv6 */
+}
+
+static inline bool pm_wait_tcp(int fd)
+{
+	__u64 end = pm_now_ms() + PM_TIMEOUT_MS;
+
+	while (!pm_is_tcp(fd) && pm_now_ms() < end)
+		usleep(10000);
+	return ASSERT_TRUE(pm_is_tcp(fd), "TCP");
+}
+
+/* What ss has of the only session that is established there */
+static inline const char *pm_ss(const char *ns)
+{
+	static char line[1024];
+	char cmd[128];
 	FILE *f;
 
+	line[0] = 0;
 	snprintf(cmd, sizeof(cmd), "ip netns exec %s ss -OMHin state established", ns);
 	f = popen(cmd, "r");
 	if (!ASSERT_OK_PTR(f, "popen"))
-		return -1;
+		return line;
 	if (!ASSERT_OK_PTR(fgets(line, sizeof(line), f), "ss"))
 		line[0] = 0;
 	ASSERT_NULL(fgets(cmd, sizeof(cmd), f), "sessions");
 	pclose(f);
-	found = strstr(line, " subflows:");
+	return line;
+}
+
+/* Subflows beside the first, as ss has them */
+static inline int pm_diag(const char *ns)
+{
+	const char *found = strstr(pm_ss(ns), " subflows:");
+
 	return found ? atoi(found + strlen(" subflows:")) : 0;
 }
 
@@ -533,6 +570,21 @@ static inline void pm_wait_closed(int fd)
 
 	poll(&pfd, 1, PM_TIMEOUT_MS);
 	ASSERT_TRUE(pfd.revents & POLLHUP, "over");
+}
+
+/* Until a counter of the namespace is so high */
+static inline bool pm_wait_counter(const char *ns, const char *name, long least)
+{
+	__u64 end = pm_now_ms() + PM_TIMEOUT_MS;
+	struct nstoken *token = open_netns(ns);
+	long nr;
+
+	if (!ASSERT_OK_PTR(token, "netns"))
+		return false;
+	while ((nr = extopt_netstat(name)) < least && nr >= 0 && pm_now_ms() < end)
+		usleep(10000);
+	close_netns(token);
+	return ASSERT_GE(nr, least, name);
 }
 
 static inline bool pm_wait_value(const __u64 *value, __u64 least)
@@ -575,6 +627,18 @@ static inline __u64 pm_link_bytes(int link)
 		buf[0] = 0;
 	pclose(f);
 	return strtoull(buf, NULL, 10);
+}
+
+/* The router passes nothing of a link on any more, and tells nobody. */
+static inline int pm_cut(struct pm_net *n, int link)
+{
+	int version = n->family == AF_INET ? 4 : 6;
+
+	SYS(fail, "ip -%d -n " PM_ROUTER " rule add iif r%d blackhole", version, link);
+	SYS(fail, "ip -%d -n " PM_ROUTER " rule add iif x%d blackhole", version, link);
+	return 0;
+fail:
+	return -1;
 }
 
 /* As a middlebox would, or the peer: subflow i of the server's end is gone. */

@@ -187,6 +187,17 @@ static void note(const struct seg *s)
 	}
 }
 
+static void spoil(const struct seg *s)
+{
+	__u32 at = s->at + s->len - 1;
+	__u8 last;
+
+	if (bpf_skb_load_bytes(s->skb, at, &last, 1))
+		return;
+	last ^= 0xff;
+	bpf_skb_store_bytes(s->skb, at, &last, 1, 0);
+}
+
 static int path(struct __sk_buff *skb, bool from_server)
 {
 	__u8 nops[PATH_OPT_MAX];
@@ -212,6 +223,10 @@ static int path(struct __sk_buff *skb, bool from_server)
 	case PATH_STRIP:
 		__builtin_memset(nops, 1, sizeof(nops));
 		store_opt(&s, nops);
+		break;
+	case PATH_SPOIL:
+		if (s.payload && s.len)
+			spoil(&s);
 		break;
 	case PATH_ECHO:
 		if (!from_server && (s.flags & TCP_SYN))

@@ -12,6 +12,7 @@ enum {
 				 */
 	PATH_CUT,		/* drops everything */
 	PATH_LOSE_ACKS,		/* drops pure ACKs to the server */
+	PATH_SPOIL,		/* changes its last byte, on segments with payload */
 };
 
 enum { TO_SERVER, TO_CLIENT, NR_WAYS };

@@ -15,6 +15,7 @@
 #define ENOSPC		28
 
 #define MPTCP_PM_ADDR_FLAG_BACKUP	(1 << 2)
+#define MPTCP_FALLBACK_DONE		2
 
 extern int bpf_mptcp_pm_open(struct mptcp_sock *msk,
 			     const struct mptcp_addr_info *local__nullable,
@@ -115,6 +116,12 @@ pm_have_local(struct mptcp_sock *msk, const struct mptcp_addr_info *addr)
 			return true;
 	}
 	return false;
+}
+
+/* Is it TCP by now? That can be at any time, also during a callback. */
+static __attribute__((unused)) bool pm_is_tcp(const struct mptcp_sock *msk)
+{
+	return *(volatile unsigned long *)&msk->flags & (1 << MPTCP_FALLBACK_DONE);
 }
 
 /* The other end of the first subflow */

@@ -3,29 +3,26 @@
 #include "mptcp_pm.h"
 #include "mptcp_pm_watch.h"
 
-#define ENOENT	2
+#define ENOENT		2
+#define ETIMEDOUT	110
 
 char _license[] SEC("license") = "GPL";
 
 __u64 events[NR_WATCH];
 __u64 errors;			/* callbacks that were not in order */
 int closed_err;
+__u32 closed_id;
 __u8 removed_id;
 __u8 prio;
 __u8 join_backup;		/* of the last that the peer added */
 struct watch_end announced;
-int released_ret;		/* of an open from release() */
+struct watch_tried tried[NR_WATCH];	/* in release(), and in others once it is TCP */
+__u64 waiting;			/* for a session to be TCP */
 __u32 tick_ms = 20;		/* 0: no timer */
 bool reopen;			/* a subflow for each that goes, at once */
 __u32 reopened;
 __u64 after_update;		/* calls of the program that came later */
 struct watch_cmd cmd;
-
-struct watch_session {
-	__u32 established;
-	__u32 subflows;
-	__u32 over;
-};
 
 PM_SESSIONS(watch_sessions, struct watch_session);
 
@@ -38,6 +35,8 @@ static struct watch_session *count(struct mptcp_sock *msk, enum watch_event even
 			       event == WATCH_INIT ? BPF_SK_STORAGE_GET_F_CREATE : 0);
 	if (!s || s->over)
 		__sync_fetch_and_add(&errors, 1);
+	if (s)
+		s->calls++;
 	return s;
 }
 
@@ -52,6 +51,41 @@ static void to_addr(struct mptcp_addr_info *addr, const struct watch_end *end)
 		addr->addr6.in6_u.u6_addr32[i] = end->addr[i];
 }
 
+static void try_all(struct mptcp_sock *msk, enum watch_event event)
+{
+	struct watch_tried *t = &tried[event];
+	struct mptcp_subflow_context *subflow;
+	struct mptcp_addr_info addr = {};
+
+	t->open = bpf_mptcp_pm_open(msk, NULL, NULL, 0, 0);
+	t->announce = bpf_mptcp_pm_announce(msk, &addr);
+	t->withdraw = bpf_mptcp_pm_withdraw(msk, 1);
+	t->timer = bpf_mptcp_pm_set_timer(msk, 1);
+	t->subflows = 0;
+	bpf_for_each(mptcp_subflow, subflow, msk) {
+		t->close = bpf_mptcp_pm_close(msk, subflow);
+		t->backup = bpf_mptcp_pm_set_backup(msk, subflow, true);
+		t->subflows++;
+	}
+}
+
+/* That is in softirq: the session is locked, and stays so. */
+static int wait_tcp(struct mptcp_sock *msk)
+{
+	__u64 end = bpf_ktime_get_ns() + 10000000000ULL;
+	int i, j;
+
+	__sync_fetch_and_add(&waiting, 1);
+	bpf_for(i, 0, 1024) {
+		bpf_for(j, 0, 1 << 20) {
+			if (pm_is_tcp(msk))
+				return 0;
+			if (bpf_ktime_get_ns() > end)
+				return -ETIMEDOUT;
+		}
+	}
+	return -ETIMEDOUT;
+}
 
 static int obey(struct mptcp_sock *msk)
 {
@@ -92,6 +126,10 @@ static int obey(struct mptcp_sock *msk)
 		pm_for_each_local(i, msk, cursor, addr, ifindex)
 			cmd.addrs++;
 		return ret;
+	case WATCH_WAIT_TCP:
+		ret = wait_tcp(msk);
+		try_all(msk, WATCH_TIMEOUT);
+		return ret;
 	}
 	return 0;
 }
@@ -102,6 +140,8 @@ void BPF_PROG(watch_init, struct mptcp_sock *msk)
 	count(msk, WATCH_INIT);
 	if (tick_ms)
 		bpf_mptcp_pm_set_timer(msk, tick_ms);
+	if (pm_is_tcp(msk))
+		try_all(msk, WATCH_INIT);
 }
 
 SEC("struct_ops.s")
@@ -116,9 +156,8 @@ void BPF_PROG(watch_established, struct mptcp_sock *msk)
 SEC("struct_ops.s")
 void BPF_PROG(watch_release, struct mptcp_sock *msk)
 {
+	try_all(msk, WATCH_RELEASE);
 	count(msk, WATCH_RELEASE);
-
-	released_ret = bpf_mptcp_pm_open(msk, NULL, NULL, 0, 0);
 	bpf_sk_storage_delete(&watch_sessions, msk);
 }
 
@@ -137,6 +176,7 @@ void BPF_PROG(watch_subflow_closed, struct mptcp_sock *msk,
 	      struct mptcp_subflow_context *subflow, int err)
 {
 	closed_err = err;
+	closed_id = subflow->subflow_id;
 	if (reopen && bpf_mptcp_pm_open(msk, NULL, NULL, 0, 0) > 0)
 		__sync_fetch_and_add(&reopened, 1);
 	count(msk, WATCH_SUBFLOW_CLOSED);
@@ -146,8 +186,8 @@ SEC("struct_ops.s")
 void BPF_PROG(watch_subflow_prio, struct mptcp_sock *msk,
 	      struct mptcp_subflow_context *subflow)
 {
-	count(msk, WATCH_SUBFLOW_PRIO);
 	prio = subflow->backup;
+	count(msk, WATCH_SUBFLOW_PRIO);
 }
 
 SEC("struct_ops.s")

@@ -26,6 +26,26 @@ enum watch_op {
 	WATCH_WITHDRAW,		/* the ID */
 	WATCH_TIMER,		/* id: milliseconds */
 	WATCH_LIST,		/* how many subflows, and addresses, there are */
+	WATCH_WAIT_TCP,		/* until the session is TCP, then try what there is */
+};
+
+/* What is kept of each session */
+struct watch_session {
+	unsigned int calls;	/* of all that is told */
+	unsigned int established;
+	unsigned int subflows;
+	unsigned int over;
+};
+
+/* What came of trying what there is, at once: on the last subflow, if there are any */
+struct watch_tried {
+	int open;
+	int announce;
+	int withdraw;
+	int timer;
+	int close;
+	int backup;
+	int subflows;
 };
 
 struct watch_end {
