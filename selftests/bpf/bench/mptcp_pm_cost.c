@@ -200,7 +200,7 @@ int main(int argc, char **argv)
 	cost = &skel->bss->cost;
 
 	for (i = 0; i < 4; i++) {
-		snprintf(row, sizeof(row), "pm-%s/%s", i & 2 ? "busy" : "work",
+		snprintf(row, sizeof(row), "%s/%s", i & 2 ? "pm-busy" : "pm-work",
 			 i & 1 ? "ipv6" : "ipv4");
 		if (!fnmatch(only, row, 0))
 			run_work(row, i & 2, i & 1, 7);

@@ -36,8 +36,8 @@ struct path_way {
 	__u32 flight_seq;	/* of the first */
 	__u32 flight_over;
 	__u64 last_ns;		/* arrival of the last segment */
-	__u64 data_ns;		/* of the first data that has no ACK yet, 0: none */
-	__u64 ack_delay;	/* from that to the ACK, the longest, nanoseconds */
+	__u64 data_ns;		/* in jiffies, of the first data that has no ACK yet, 0: none */
+	__u64 ack_delay;	/* from that to the ACK, the longest, nanoseconds; not 0 */
 	__u32 unacked;		/* data segments since the last ACK */
 	__u32 acks_for[PATH_ACKS_FOR]; /* by data segments: ACKs, but of timers */
 	__u32 echoed;		/* SYN-ACKs that PATH_ECHO has changed */
