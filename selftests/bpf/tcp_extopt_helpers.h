@@ -11,6 +11,14 @@
 struct bpf_link;
 struct bpf_program;
 
+/* Not in every C library */
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP		262
+#endif
+#ifndef SOL_MPTCP
+#define SOL_MPTCP		284
+#endif
+
 #ifndef TCP_EXTOPT
 #define TCP_EXTOPT		47
 #define TCP_EXTOPT_NAME_MAX	16

@@ -312,8 +312,8 @@ static int ack_delay(void)
 }
 
 /* The shortest but one of some: in a guest that has to wait a timer is late, for which
- * there are more, and once in a while early, when jiffies are behind. What is set, from
- * least to most, may still follow the round-trip time meanwhile.
+ * there are more; a single one that is early does not count. What is set, from least to
+ * most, may still follow the round-trip time meanwhile.
  */
 static int least_delay(int *least_set, int *most_set)
 {

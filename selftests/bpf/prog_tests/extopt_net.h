@@ -11,10 +11,6 @@
 #include "network_helpers.h"
 #include "tcp_extopt_helpers.h"
 
-#ifndef IPPROTO_MPTCP
-#define IPPROTO_MPTCP	262
-#endif
-
 #define NET_CLIENT	"extopt_client"
 #define NET_SERVER	"extopt_server"
 #define NET_PORT	7000

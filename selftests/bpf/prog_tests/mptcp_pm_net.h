@@ -9,12 +9,6 @@
 #include <netinet/tcp.h>
 #include "tcp_extopt_helpers.h"
 
-#ifndef IPPROTO_MPTCP
-#define IPPROTO_MPTCP		262
-#endif
-#ifndef SOL_MPTCP
-#define SOL_MPTCP		284
-#endif
 #define PM_INFO			1	/* MPTCP_INFO */
 #define PM_TCPINFO		2	/* MPTCP_TCPINFO */
 #define PM_SUBFLOW_ADDRS	3	/* MPTCP_SUBFLOW_ADDRS */

@@ -14,12 +14,6 @@
 #define ADDR_6		"fd77::"
 #define TIMEOUT_MS	10000
 
-#ifndef IPPROTO_MPTCP
-#define IPPROTO_MPTCP	262
-#endif
-#ifndef SOL_MPTCP
-#define SOL_MPTCP	284
-#endif
 #ifndef MPTCP_INFO
 #define MPTCP_INFO	1
 #endif
