@@ -123,6 +123,14 @@ def test_chosen_set_ups(globs: list[str], chosen: tuple[str, ...]) -> None:
     assert bench.choose_setups(globs) == chosen
 
 
+def test_set_ups_of_a_topic() -> None:
+    chosen = bench.choose_setups([], "mptcp-bpf-pm")
+    assert chosen == tuple(s for s in bench.SETUPS if not s.startswith("extopt-"))
+    assert "pm" not in bench.choose_setups([], "tcp-extopt")
+    with pytest.raises(UsageError, match=r"no set-up extopt-\*; there is: none, sockops-[^;]*pm$"):
+        bench.choose_setups(["extopt-*"], "mptcp-bpf-pm")
+
+
 def test_a_set_up_that_is_none() -> None:
     with pytest.raises(UsageError, match=r"no set-up extopt-parse; .*extopt-registered"):
         bench.choose_setups(["none", "extopt-parse"])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bpftcp import boot, cli, kvm, pipeline, selftests, testbuild
+from bpftcp import boot, cli, kvm, pipeline, selftests, testbuild, upstream
 from bpftcp.errors import ExitCode
 from bpftcp.testbuild import TestBuild
 from conftest import FakeKernel, git
@@ -163,6 +163,28 @@ def test_selftest_fails(kernel: FakeKernel, run_selftests: Run, says: str, statu
     assert run_selftests("--tree", kernel.tree, says=says, status=status) is ExitCode.FAILED
 
 
+def test_repeated_until_a_run_fails(
+    kernel: FakeKernel,
+    run_selftests: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The third run fails, with what it says: a fourth there is not."""
+    script = (
+        f"echo run >> {tmp_path}/runs; [ $(wc -l < {tmp_path}/runs) -lt 3 ] || "
+        f"sed -i s/OK/FAIL/ {tmp_path}/says; cat {tmp_path}/says"
+    )
+    monkeypatch.setattr(selftests, "guest_script", lambda *_: script)
+    assert run_selftests("--tree", kernel.tree, "--repeat", "2") is ExitCode.PASSED
+    assert "run 2 of 2: 1 passed, 0 failed" in capsys.readouterr().err
+    (tmp_path / "runs").unlink()
+    assert run_selftests("--tree", kernel.tree, "--repeat", "4") is ExitCode.FAILED
+    captured = capsys.readouterr()
+    assert "run 3 of 4: 0 passed, 1 failed" in captured.err and "run 4" not in captured.err
+    assert "bpf/a: failed" in captured.out
+
+
 @pytest.mark.parametrize("log", ["oops", "kasan", "lockdep", "panic", "oom"])
 def test_a_splat_outranks_results(
     kernel: FakeKernel,
@@ -253,10 +275,21 @@ def test_hang(
     assert "did not come up within 0.5 s" in capsys.readouterr().err
 
 
-def test_usage(kernel: FakeKernel, run_selftests: Run, kbuild: Run, tmp_path: Path) -> None:
+def test_usage(
+    kernel: FakeKernel,
+    run_selftests: Run,
+    kbuild: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert run_selftests("--tree", kernel.tree, "-k", "nosuch") is ExitCode.USAGE
     assert run_selftests("--tree", kernel.tree, "-k", "(") is ExitCode.USAGE
     assert run_selftests("--tree", kernel.tree, "--json", tmp_path / "no/r.json") is ExitCode.USAGE
+    repeated = ("--tree", kernel.tree, "--upstream", "ci", "--repeat", "2")
+    monkeypatch.setattr(upstream, "read_jobs", lambda *_: [])
+    assert run_selftests(*repeated) is ExitCode.USAGE
+    with pytest.raises(SystemExit, match="2"):
+        run_selftests("--tree", kernel.tree, "--repeat", "0")
     assert kbuild("build", "--tree", kernel.tree, "--profile", "nosuch") is ExitCode.USAGE
     assert kbuild("apply", "--tree", kernel.tree, "--topic", "nosuch") is ExitCode.USAGE
     assert kbuild("apply", "--tree", tmp_path / "nosuch") is ExitCode.MISSING

@@ -19,6 +19,7 @@ from bpftcp import (
     kconfig,
     proc,
     report,
+    results,
     selftests,
     upstream,
 )
@@ -152,6 +153,7 @@ def _kbuild_parser() -> argparse.ArgumentParser:
         metavar="GLOB",
         help="beside `none`, like 'extopt-*' (all)",
     )
+    one.add_argument("--topic", help="patched with only this topic: what it costs by itself")
     one.add_argument("--json", type=Path, metavar="FILE", help="the numbers as JSON")
     one.set_defaults(command=_bench, profile="bench")
     one = commands.add_parser("figures", help="a plot for each use case, from a run in a guest")
@@ -169,6 +171,14 @@ def _selftests_parser() -> argparse.ArgumentParser:
     _profile(parser)
     parser.add_argument("-k", dest="expression", metavar="EXPR", help="`word and not (a or b)`")
     parser.add_argument("--list", action="store_true", help="name the tests, run nothing")
+    parser.add_argument(
+        "--repeat",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="run them N times, each in a guest of its own, or until a run fails; "
+        "the results are of the last one",
+    )
     parser.add_argument(
         "--upstream",
         nargs="?",
@@ -231,7 +241,7 @@ def _prepare_outputs(*paths: Path | None) -> None:
 
 
 def _bench(pipeline: Pipeline, args: argparse.Namespace) -> ExitCode:
-    setups = bench.choose_setups(args.setup)
+    setups = bench.choose_setups(args.setup, args.topic)
     _prepare_outputs(args.json)
     subjects = []
     for name in (UNPATCHED, PATCHED):
@@ -241,7 +251,7 @@ def _bench(pipeline: Pipeline, args: argparse.Namespace) -> ExitCode:
         guest = one.guest(kernel, "bench", allow_kvm=False)
         subjects.append(bench.Subject(name, kernel, tests, guest))
     columns = bench.measure(subjects, setups=setups, boots=args.boots, rows=args.rows)
-    return report.print_bench(columns, subjects, pipeline.base.name, args.json)
+    return report.print_bench(columns, subjects, pipeline.base.name, args.topic, args.json)
 
 
 def _figures(pipeline: Pipeline, args: argparse.Namespace) -> ExitCode:
@@ -265,6 +275,8 @@ def _run_upstream(pipeline: Pipeline, args: argparse.Namespace) -> ExitCode:
         return ExitCode.PASSED
     if args.unpatched or args.junit:
         raise UsageError("--upstream compares with the base by itself, and writes --json only")
+    if args.repeat > 1:
+        raise UsageError("--upstream runs as often as it takes to compare; there is no --repeat")
     _prepare_outputs(args.json)
 
     def one_run(one: Pipeline, kernel: Kernel, tests: Path, name: str) -> selftests.Report:
@@ -291,6 +303,12 @@ def _run_upstream(pipeline: Pipeline, args: argparse.Namespace) -> ExitCode:
     return ExitCode.FAILED if worse else ExitCode.PASSED
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of runs")
+    return int(text)
+
+
 def _run_selftests(pipeline: Pipeline, args: argparse.Namespace) -> ExitCode:
     if args.upstream:
         return _run_upstream(pipeline, args)
@@ -309,7 +327,12 @@ def _run_selftests(pipeline: Pipeline, args: argparse.Namespace) -> ExitCode:
     limit = selftests.TEST_LIMIT * kernel.profile.slowness
     jobs = selftests.select(built, known, args.expression, limit=limit)
     guest = pipeline.guest(kernel, "selftests")
-    outcome = selftests.run(guest, selftests.setup_script(built), jobs, _checks(kernel))
+    for number in range(args.repeat):
+        outcome = selftests.run(guest, selftests.setup_script(built), jobs, _checks(kernel))
+        if args.repeat > 1:
+            say(f"run {number + 1} of {args.repeat}: {results.summary(outcome.results)}")
+        if outcome.crashed or outcome.failed:
+            break
     selftests.remember(built.out, jobs, outcome.results)
     report.write_files(outcome, kernel, pipeline.base.name, args.json, args.junit)
     report.print_results(outcome, kernel)

@@ -111,13 +111,18 @@ def print_comparison(
 
 
 def print_bench(
-    columns: Sequence[Column], subjects: Sequence[Subject], base: str, json: Path | None
+    columns: Sequence[Column],
+    subjects: Sequence[Subject],
+    base: str,
+    topic: str | None,
+    json: Path | None,
 ) -> ExitCode:
     """The benchmark's table, and whether the idle series is above the unpatched kernel."""
     _stdout(benchdata.WIDTH).print(benchdata.make_table(columns))
     if json:
         facts: dict[str, object] = {
             "base": base,
+            "topic": topic,
             "kernels": {
                 s.name: {
                     "version": s.kernel.build.version,
