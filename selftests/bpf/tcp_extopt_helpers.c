@@ -74,12 +74,27 @@ long extopt_netstat(const char *name)
 	return ret;
 }
 
+/* A program stays on lo until the process ends. Else tcx' static keys go on and off
+ * with each subtest while packets are under way, and in QEMU without KVM a CPU may
+ * still run into the breakpoint of a jump label that another one has patched.
+ */
+static void keep_tcx_on(const struct bpf_program *prog)
+{
+	static struct bpf_link *kept[2];
+	bool egress = bpf_program__expected_attach_type(prog) == BPF_TCX_EGRESS;
+
+	if (!kept[egress])
+		kept[egress] = bpf_program__attach_tcx(prog, if_nametoindex("lo"),
+						       NULL);
+}
+
 struct bpf_link *ns_attach_tcx(const struct bpf_program *prog, const char *ns,
 			       const char *dev)
 {
 	struct bpf_link *link;
 	struct nstoken *token;
 
+	keep_tcx_on(prog);
 	token = open_netns(ns);
 	if (!ASSERT_OK_PTR(token, "netns"))
 		return NULL;
