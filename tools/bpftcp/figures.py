@@ -125,18 +125,19 @@ def _draw(figure: Figure, rows: Sequence[Row], path: Path) -> None:
             points = [row[1:] for row in rows if row[0] == name]
             axes.plot([int(x) for x, _ in points], [int(y) / 1000 for _, y in points], label=name)
         axes.set(xlabel=figure.columns[1], ylabel="round-trip time, ms", ylim=(0, None))
-        axes.legend()
+        drawing.legend(loc="outside lower center", ncols=len(axes.lines))
     elif figure.name == "delack":
         x = [int(row[0]) for row in rows]
         rates = [delack_rates(row) for row in rows]
         axes.plot(x, [acks for acks, _ in rates], "o-", color="C0")
         axes.set_xscale("log", base=2)
+        axes.set_xticks(x, [str(n) for n in x])
         axes.set_xlabel(figure.columns[0])
         axes.set_ylabel("ACKs a second", color="C0")
         right = axes.twinx()
         right.plot(x, [mbits for _, mbits in rates], "s--", color="C1")
         right.set_ylabel("Mbit/s", color="C1")
-        right.set_ylim(0, None)
+        right.set_ylim(0, 1.2 * max(mbits for _, mbits in rates))
     else:
         axes.plot([int(row[0]) for row in rows], [int(row[1]) for row in rows], "o-")
         axes.set(xlabel=figure.columns[0], ylabel=figure.columns[1], ylim=(0, None))
