@@ -30,6 +30,10 @@ READY = "@@bpftcp-ready"
 """What the guest prints first, on its standard output, when the command is about to run."""
 DRAIN_TIMEOUT = 60.0
 """Seconds to read what a guest that has ended has printed."""
+PORTS = "-global virtio-serial-pci.max_ports=2"
+"""virtme-ng gives each of its ports a controller, which has room for 31: 64 queues each that
+the guest sets up, and that QEMU polls whenever a timer of the guest is set. Port 0 is a
+console's, hence two."""
 PANIC_GRACE = 3.0
 """Seconds a panicking guest has to finish its report."""
 
@@ -109,7 +113,7 @@ def vng_argv(guest: Guest, command: str | None) -> list[str]:
         cmdline.insert(0, "loglevel=8")
         # virtme-ng sends the console of a scripted guest to /dev/null.
         options.append(f"-set chardev.console.path={guest.folder / 'console.log'}")
-    argv += [f"--append={' '.join(cmdline)}"]
+    argv += [f"--append={' '.join(cmdline)}", f"--qemu-opts={PORTS}"]
     argv += [f"--qemu-opts={option}" for option in options]
     if command is not None:
         argv += ["--", command]
