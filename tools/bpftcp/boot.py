@@ -34,6 +34,12 @@ PORTS = "-global virtio-serial-pci.max_ports=2"
 """virtme-ng gives each of its ports a controller, which has room for 31: 64 queues each that
 the guest sets up, and that QEMU polls whenever a timer of the guest is set. Port 0 is a
 console's, hence two."""
+ROOT_FLAGS = "rootflags=version=9p2000.L,trans=virtio,access=any,msize=524288,cache=loose"
+"""virtme-ng's, and a cache: without one the guest reads each program from the host each time
+that it is run. What the guest shares to write is mounted apart from this."""
+UDEV = "udev.children_max=1"
+"""udevd's own choice, a dozen, is for disks that are waited for. Under emulation they are in
+each other's way: a debug kernel takes more than the five minutes that virtme-ng waits."""
 PANIC_GRACE = 3.0
 """Seconds a panicking guest has to finish its report."""
 
@@ -103,11 +109,12 @@ def vng_argv(guest: Guest, command: str | None) -> list[str]:
     """The virtme-ng command line; command None gives a shell. Raises MissingError."""
     argv = [find_vng(), "--run", str(guest.image), "--cpus", str(guest.cpus)]
     argv += ["--memory", f"{guest.memory}M"]
+    cmdline = list(guest.cmdline)
     if not guest.kvm:
-        argv.append("--disable-kvm")
+        argv += ["--disable-kvm", "--force-9p"]
+        cmdline += [ROOT_FLAGS, UDEV]
     for folder in (guest.folder, *guest.writable):
         argv.append(f"--rwdir={folder}")
-    cmdline = list(guest.cmdline)
     options = list(guest.qemu_options)
     if command is not None:
         cmdline.insert(0, "loglevel=8")
