@@ -32,11 +32,11 @@ ROWS = "*[rk]/*"
 """Request/response, bulk, short connections, path managers. conn/*, that carry nothing, are
 there too."""
 _E4 = ("insert", "insert-parse", "insert-parse-setsockopt")
-SERIES_SETUPS = (f"{EXTOPT}registered", *(EXTOPT + name for name in (*_E4, SYN)), PM)
-"""Set-ups that only a kernel with the series has."""
-TOPICS = {PM: "mptcp-bpf-pm"}
-"""The topic that each of these needs, if not the one of all others."""
-EXTOPT_TOPIC = "tcp-extopt"
+SERIES_SETUPS = {
+    **dict.fromkeys((EXTOPT + name for name in ("registered", *_E4, SYN)), "tcp-extopt"),
+    PM: "mptcp-bpf-pm",
+}
+"""Set-ups that only a kernel with the series has, and the topic that each is of."""
 SETUPS = (BASELINE, *(SOCKOPS + name for name in (*_E4, SYN)), *SERIES_SETUPS)
 ICOUNT = "-icount shift=0,sleep=on"
 """One nanosecond an instruction. sleep=on: an idle guest waits for the host's disk in real
@@ -60,16 +60,12 @@ def choose_setups(globs: Sequence[str], topic: str | None = None) -> tuple[str, 
     topic: the only one of the series that the kernel has.
     Raises UsageError for a glob that names none.
     """
-    there = [s for s in SETUPS if topic is None or s not in SERIES_SETUPS or _topic(s) == topic]
+    there = [s for s in SETUPS if topic is None or SERIES_SETUPS.get(s, topic) == topic]
     for glob in globs:
         if not fnmatch.filter(there, glob):
             raise UsageError(f"no set-up {glob}; there is: {', '.join(there)}")
     globs = [BASELINE, *globs] if globs else ["*"]
     return tuple(s for s in there if any(fnmatch.fnmatchcase(s, g) for g in globs))
-
-
-def _topic(setup: str) -> str:
-    return TOPICS.get(setup, EXTOPT_TOPIC)
 
 
 def _runs(subject: Subject, setups: Sequence[str]) -> list[str]:
