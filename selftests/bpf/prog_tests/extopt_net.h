@@ -201,7 +201,9 @@ static inline int net_open(struct extopt_net *n, int family)
 	n->family = family;
 	n->port = NET_PORT;
 	n->lfd = n->cfd = n->sfd = -1;
-	net_delete();
+	/* of a run that was ended */
+	if (!access("/var/run/netns/" NET_CLIENT, F_OK))
+		net_delete();
 
 	path = extopt_path__open_and_load();
 	if (!ASSERT_OK_PTR(path, "extopt_path"))

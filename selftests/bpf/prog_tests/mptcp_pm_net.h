@@ -79,45 +79,47 @@ fail:
 	return -1;
 }
 
-/* Many commands of ip at once */
-static inline FILE *pm_batch(const char *ns, int family)
+/* Many commands of ip at once: to start it takes long in a guest. */
+static inline FILE *pm_ip(const char *args)
 {
 	char cmd[64];
 	FILE *f;
 
-	snprintf(cmd, sizeof(cmd), "ip -%d -n %s -batch -", family == AF_INET ? 4 : 6, ns);
+	snprintf(cmd, sizeof(cmd), "ip %s -batch -", args);
 	f = popen(cmd, "w");
 	ASSERT_OK_PTR(f, cmd);
 	return f;
 }
 
-static inline int pm_batch_end(FILE *f, const char *ns)
+static inline int pm_ip_end(FILE *f, const char *what)
 {
-	return ASSERT_OK(pclose(f), ns) ? 0 : -1;
+	return ASSERT_OK(pclose(f), what) ? 0 : -1;
 }
 
 /* What goes with the address of a link when that is removed */
+static inline void pm_add_routes(FILE *f, int i)
+{
+	fprintf(f, "route replace 0.0.0.0/0 via 10.78.%d.2 dev c%d metric %d\n"
+		"route replace ::/0 via fd78:%d::2 dev c%d metric %d\n",
+		i, i, 100 + i, i, i, 100 + i);
+}
+
 static inline int pm_routes(int i)
 {
-	SYS(fail, "ip -n " PM_CLIENT " route replace default via 10.78.%d.2 dev c%d metric %d",
-	    i, i, 100 + i);
-	SYS(fail, "ip -n " PM_CLIENT " -6 route replace default via fd78:%d::2 dev c%d metric %d",
-	    i, i, 100 + i);
-	return 0;
-fail:
-	return -1;
+	FILE *f = pm_ip("-n " PM_CLIENT);
+
+	if (!f)
+		return -1;
+	pm_add_routes(f, i);
+	return pm_ip_end(f, "routes");
 }
 
 /* What goes when its end of a link goes down: the way back */
-static inline int pm_server_routes(int i)
+static inline void pm_add_server_routes(FILE *f, int i)
 {
-	SYS(fail, "ip -n " PM_SERVER " route replace 10.78.%d.0/24 via 10.79.%d.1 dev s%d",
-	    i, i, i);
-	SYS(fail, "ip -n " PM_SERVER " -6 route replace fd78:%d::/64 via fd79:%d::1 dev s%d",
-	    i, i, i);
-	return 0;
-fail:
-	return -1;
+	fprintf(f, "route replace 10.78.%d.0/24 via 10.79.%d.1 dev s%d\n"
+		"route replace fd78:%d::/64 via fd79:%d::1 dev s%d\n",
+		i, i, i, i, i, i);
 }
 
 static inline void pm_close_pair(struct pm_net *n)
@@ -131,77 +133,74 @@ static inline void pm_close_pair(struct pm_net *n)
 	n->lfd = n->cfd = n->sfd = -1;
 }
 
+static inline void pm_delete_net(void)
+{
+	SYS_NOFAIL("printf 'netns del " PM_CLIENT "\nnetns del " PM_ROUTER
+		   "\nnetns del " PM_SERVER "\n' | ip -force -batch -");
+}
+
 static inline void pm_close_net(struct pm_net *n)
 {
 	pm_close_pair(n);
-	SYS_NOFAIL("ip netns del " PM_CLIENT);
-	SYS_NOFAIL("ip netns del " PM_ROUTER);
-	SYS_NOFAIL("ip netns del " PM_SERVER);
+	pm_delete_net();
 }
 
 /* A router between, with a link to either side for each of the client's: what came over
  * one goes on over its own.
  */
-static inline int pm_open_links(void)
+static inline int pm_open_router(void)
 {
-	FILE *f = pm_batch(PM_ROUTER, AF_INET);
-	int i;
-
-	if (!f)
-		return -1;
-	for (i = 0; i < PM_LINKS; i++) {
-		fprintf(f, "link add r%d type veth peer name c%d netns " PM_CLIENT "\n", i, i);
-		fprintf(f, "link add x%d type veth peer name s%d netns " PM_SERVER "\n", i, i);
-	}
-	return pm_batch_end(f, PM_ROUTER);
-}
-
-static inline int pm_open_router(int family)
-{
-	const char *fmt = family == AF_INET ?
-		"addr add 10.78.%d.2/24 dev r%d\naddr add 10.79.%d.1/24 dev x%d\n"
-		"link set r%d up\nlink set x%d up\nrule add iif r%d lookup %d\n"
-		"route add 10.77.0.0/24 via 10.79.%d.2 dev x%d table %d\n" :
-		"addr add fd78:%d::2/64 dev r%d nodad\naddr add fd79:%d::1/64 dev x%d nodad\n"
-		"link set r%d up\nlink set x%d up\nrule add iif r%d lookup %d\n"
-		"route add fd77::/64 via fd79:%d::2 dev x%d table %d\n";
-	FILE *f = pm_batch(PM_ROUTER, family);
-	int i;
+	FILE *f = pm_ip("-n " PM_ROUTER), *v6;
+	int i, err;
 
 	if (!f)
 		return -1;
 	for (i = 0; i < PM_LINKS; i++)
-		fprintf(f, fmt, i, i, i, i, i, i, i, 100 + i, i, i, 100 + i);
-	return pm_batch_end(f, PM_ROUTER);
+		fprintf(f, "link add r%d type veth peer name c%d netns " PM_CLIENT "\n"
+			"link add x%d type veth peer name s%d netns " PM_SERVER "\n"
+			"addr add 10.78.%d.2/24 dev r%d\n"
+			"addr add 10.79.%d.1/24 dev x%d\n"
+			"addr add fd78:%d::2/64 dev r%d nodad\n"
+			"addr add fd79:%d::1/64 dev x%d nodad\n"
+			"link set r%d up\nlink set x%d up\n"
+			"rule add iif r%d lookup %d\n"
+			"route add 10.77.0.0/24 via 10.79.%d.2 dev x%d table %d\n"
+			"route add fd77::/64 via fd79:%d::2 dev x%d table %d\n",
+			i, i, i, i, i, i, i, i, i, i, i, i, i, i,
+			i, 100 + i, i, i, 100 + i, i, i, 100 + i);
+	err = pm_ip_end(f, PM_ROUTER);
+	v6 = pm_ip("-6 -n " PM_ROUTER);
+	if (!v6)
+		return -1;
+	for (i = 0; i < PM_LINKS; i++)
+		fprintf(v6, "rule add iif r%d lookup %d\n", i, 100 + i);
+	return pm_ip_end(v6, PM_ROUTER) ?: err;
 }
 
-static inline int pm_open_ends(int family)
+static inline int pm_open_ends(void)
 {
-	const char *client = family == AF_INET ?
-		"addr add 10.78.%d.1/24 dev c%d\nlink set c%d up\n"
-		"route add default via 10.78.%d.2 dev c%d metric %d\n" :
-		"addr add fd78:%d::1/64 dev c%d nodad\nlink set c%d up\n"
-		"route add default via fd78:%d::2 dev c%d metric %d\n";
-	const char *server = family == AF_INET ?
-		"addr add 10.79.%d.2/24 dev s%d\nlink set s%d up\n"
-		"addr add 10.77.0.%d/32 dev lo\n"
-		"route add 10.78.%d.0/24 via 10.79.%d.1 dev s%d\n" :
-		"addr add fd79:%d::2/64 dev s%d nodad\nlink set s%d up\n"
-		"addr add fd77::%d/128 dev lo nodad\n"
-		"route add fd78:%d::/64 via fd79:%d::1 dev s%d\n";
-	FILE *c = pm_batch(PM_CLIENT, family), *s = pm_batch(PM_SERVER, family);
-	int i;
+	FILE *c = pm_ip("-n " PM_CLIENT), *s = pm_ip("-n " PM_SERVER);
+	int i, err;
 
 	if (!c || !s)
 		return -1;
 	fprintf(c, "link set lo up\nmptcp limits set subflows 8 add_addr_accepted 8\n");
 	fprintf(s, "link set lo up\nmptcp limits set subflows 8 add_addr_accepted 8\n");
 	for (i = 0; i < PM_LINKS; i++) {
-		fprintf(c, client, i, i, i, i, i, 100 + i);
-		fprintf(s, server, i, i, i, i + 1, i, i, i);
+		fprintf(c, "addr add 10.78.%d.1/24 dev c%d\n"
+			"addr add fd78:%d::1/64 dev c%d nodad\n"
+			"link set c%d up\n", i, i, i, i, i);
+		pm_add_routes(c, i);
+		fprintf(s, "addr add 10.79.%d.2/24 dev s%d\n"
+			"addr add fd79:%d::2/64 dev s%d nodad\n"
+			"link set s%d up\n"
+			"addr add 10.77.0.%d/32 dev lo\n"
+			"addr add fd77::%d/128 dev lo nodad\n",
+			i, i, i, i, i, i + 1, i + 1);
+		pm_add_server_routes(s, i);
 	}
-	i = pm_batch_end(c, PM_CLIENT);
-	return pm_batch_end(s, PM_SERVER) ?: i;
+	err = pm_ip_end(c, PM_CLIENT);
+	return pm_ip_end(s, PM_SERVER) ?: err;
 }
 
 static inline int pm_open_net(struct pm_net *n, int family)
@@ -212,9 +211,12 @@ static inline int pm_open_net(struct pm_net *n, int family)
 	n->family = family;
 	n->mapped = false;
 	n->lfd = n->cfd = n->sfd = -1;
+	/* of a run that was ended */
+	if (!access("/var/run/netns/" PM_CLIENT, F_OK))
+		pm_delete_net();
+	SYS(fail, "printf 'netns add " PM_CLIENT "\nnetns add " PM_ROUTER
+	    "\nnetns add " PM_SERVER "\n' | ip -batch -");
 	for (i = 0; i < ARRAY_SIZE(names); i++) {
-		SYS_NOFAIL("ip netns del %s", names[i]);
-		SYS(fail, "ip netns add %s", names[i]);
 		/* Addresses stay when a link goes down. */
 		if (pm_sysctl(names[i], "/proc/sys/net/ipv6/conf/all/keep_addr_on_down", "1"))
 			goto fail;
@@ -222,8 +224,7 @@ static inline int pm_open_net(struct pm_net *n, int family)
 	if (pm_sysctl(PM_ROUTER, "/proc/sys/net/ipv6/conf/all/forwarding", "1") ||
 	    pm_sysctl(PM_ROUTER, "/proc/sys/net/ipv4/ip_forward", "1") ||
 	    pm_sysctl(PM_SERVER, "/proc/sys/net/ipv6/conf/all/forwarding", "1") ||
-	    pm_open_links() || pm_open_router(AF_INET) || pm_open_router(AF_INET6) ||
-	    pm_open_ends(AF_INET) || pm_open_ends(AF_INET6))
+	    pm_open_router() || pm_open_ends())
 		goto fail;
 	return 0;
 fail:
@@ -234,15 +235,22 @@ fail:
 /* After links went down */
 static inline void pm_restore(struct pm_net *n)
 {
+	FILE *r = pm_ip("-n " PM_ROUTER), *s = pm_ip("-n " PM_SERVER);
+	FILE *c = pm_ip("-n " PM_CLIENT);
 	int i;
 
+	if (!r || !s || !c)
+		return;
 	for (i = 0; i < PM_LINKS; i++) {
-		SYS_NOFAIL("ip -n " PM_ROUTER " link set r%d up", i);
-		SYS_NOFAIL("ip -n " PM_SERVER " link set s%d up", i);
-		SYS_NOFAIL("ip -n " PM_CLIENT " link set c%d up", i);
-		pm_routes(i);
-		pm_server_routes(i);
+		fprintf(r, "link set r%d up\n", i);
+		fprintf(s, "link set s%d up\n", i);
+		pm_add_server_routes(s, i);
+		fprintf(c, "link set c%d up\n", i);
+		pm_add_routes(c, i);
 	}
+	pm_ip_end(r, PM_ROUTER);
+	pm_ip_end(s, PM_SERVER);
+	pm_ip_end(c, PM_CLIENT);
 }
 
 static inline int pm_socket(struct pm_net *n, const char *ns, const char *pm)
@@ -628,8 +636,8 @@ static inline int pm_cut(struct pm_net *n, int link)
 {
 	int version = n->family == AF_INET ? 4 : 6;
 
-	SYS(fail, "ip -%d -n " PM_ROUTER " rule add iif r%d blackhole", version, link);
-	SYS(fail, "ip -%d -n " PM_ROUTER " rule add iif x%d blackhole", version, link);
+	SYS(fail, "printf 'rule add iif r%d blackhole\nrule add iif x%d blackhole\n' | "
+	    "ip -%d -n " PM_ROUTER " -batch -", link, link, version);
 	return 0;
 fail:
 	return -1;
