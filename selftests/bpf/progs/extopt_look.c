@@ -16,6 +16,7 @@ extern unsigned long CONFIG_HZ __kconfig;
 __u64 cookie;			/* of the socket, or ... */
 __u16 port;			/* ... 0, and the local port of all that are meant */
 int found;
+int tick;			/* microseconds */
 struct extopt_sock seen;	/* the last of them */
 
 SEC("iter/tcp")
@@ -32,6 +33,7 @@ int look(struct bpf_iter__tcp *ctx)
 	if (!tp)
 		return 0;
 	found++;
+	tick = 1000000 / CONFIG_HZ;
 	seen.user_timeout = tp->inet_conn.icsk_user_timeout;
 	seen.delack_segs = tp->delack_segs + 1;
 	seen.delack_max = tp->inet_conn.icsk_delack_max * 1000000UL / CONFIG_HZ;
