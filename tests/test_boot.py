@@ -30,6 +30,12 @@ mode = os.environ["FAKE_VNG"]
 if mode == "silent":
     sys.exit(1)
 console.write("[    0.000000] Linux version 7.3.4\n")
+if mode == "diesonce":
+    log = os.environ["FAKE_LOG"]
+    mode = "bootpanic" if os.path.exists(log) else "run"
+    if mode == "bootpanic":
+        os.environ["FAKE_LOG"] = log + ".seen"
+        os.rename(log, log + ".seen")
 qemu = subprocess.Popen(["sleep", "600"])
 open(os.environ["FAKE_PID"], "w").write(str(qemu.pid))
 if mode == "hang":
@@ -146,6 +152,38 @@ def test_panic_ends_the_guest_soon_and_is_no_result(
     assert time.monotonic() - start < 8
     assert (result.outcome, result.status) == (Outcome.DIED, None)
     assert result.console.splats and (result.boot_seconds is not None) is booted
+    assert qemu_gone(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("oops", "kvm", "outcome"),
+    [
+        ("int3: 0000 [#1] SMP", False, Outcome.EXITED),
+        ("int3: 0000 [#1] SMP", True, Outcome.DIED),
+        ("invalid opcode: 0000 [#1] SMP", False, Outcome.DIED),
+    ],
+)
+def test_stale_code_of_the_emulator_is_booted_once_more(
+    guest: Guest,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    oops: str,
+    kvm: bool,
+    outcome: Outcome,
+) -> None:
+    log = tmp_path / "stale.log"
+    log.write_text(
+        f"[    0.830702] Oops: {oops}\n"
+        "[    0.830702] RIP: 0010:set_next_task_fair+0x4f6/0x660\n"
+        "[    0.830702] Kernel panic - not syncing: Fatal exception in interrupt\n"
+    )
+    monkeypatch.setenv("FAKE_VNG", "diesonce")
+    monkeypatch.setenv("FAKE_LOG", str(log))
+    monkeypatch.setattr(boot, "PANIC_GRACE", 0.2)
+    result = boot.run(replace(guest, kvm=kvm), "true")
+    assert result.outcome is outcome
+    assert ("once more" in capsys.readouterr().err) is (outcome is Outcome.EXITED)
     assert qemu_gone(tmp_path)
 
 

@@ -25,6 +25,7 @@ from typing import IO
 from bpftcp import proc
 from bpftcp.console import ConsoleReport, Ended, Watcher, parse
 from bpftcp.errors import BootError, LostPortsError, MissingError
+from bpftcp.progress import say
 
 READY = "@@bpftcp-ready"
 """What the guest prints first, on its standard output, when the command is about to run."""
@@ -40,6 +41,9 @@ that it is run. What the guest shares to write is mounted apart from this."""
 UDEV = "udev.children_max=1"
 """udevd's own choice, a dozen, is for disks that are waited for. Under emulation they are in
 each other's way: a debug kernel takes more than the five minutes that virtme-ng waits."""
+STALE_CODE = "Oops: int3"
+"""While the kernel patches its code there is an int3 in it. QEMU's TCG now and then goes on with
+its translation of that after the kernel has taken it out: in some hundreds of boots, one."""
 PANIC_GRACE = 3.0
 """Seconds a panicking guest has to finish its report."""
 
@@ -130,9 +134,24 @@ def vng_argv(guest: Guest, command: str | None) -> list[str]:
 def run(guest: Guest, command: str, on_line: Callable[[str], None] | None = None) -> GuestResult:
     """Run a shell command in the guest; its output lines go to on_line and to output.log.
 
+    A guest that the emulator's stale code killed before it got there is booted once more.
     Raises BootError when the command was never reached. The guest is gone on return,
     whatever happens.
     """
+    result = _run(guest, command, on_line)
+    if _stale_code(guest, result):
+        say(f"boot: {STALE_CODE} before the command: QEMU's, not the kernel's; once more")
+        result = _run(guest, command, on_line)
+    return result
+
+
+def _stale_code(guest: Guest, result: GuestResult) -> bool:
+    emulated_boot = not guest.kvm and result.boot_seconds is None
+    splats = result.console.splats
+    return emulated_boot and bool(splats) and splats[0].title.startswith(STALE_CODE)
+
+
+def _run(guest: Guest, command: str, on_line: Callable[[str], None] | None) -> GuestResult:
     guest.folder.mkdir(parents=True, exist_ok=True)
     console_log = guest.folder / "console.log"
     output_log = guest.folder / "output.log"
