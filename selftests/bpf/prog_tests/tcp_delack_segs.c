@@ -29,15 +29,20 @@
 #define ROUNDS		4
 #define TRIES		20
 #define WARM_UP		60
+#define RESTART		20
 #define MPTCP_SEG	1400
 /* Less than any delayed ACK takes */
 #define SOON_NS		30000000
+/* Half of the shortest time after which the receiver takes data for a new start */
+#define PAUSE_NS	100000000
 
 struct conn {
 	struct wire w;
 	struct wire_conn c;
 	int listen_fd, fd;
 	int mss;
+	__u64 last;		/* nanoseconds, when a segment was sent */
+	bool paused;		/* before one of those sent since the warm-up */
 };
 
 static int get_segs(int fd)
@@ -70,11 +75,14 @@ static int segment(struct conn *k, int len, bool read)
 {
 	__u8 data[WIRE_MTU] = {}, in[WIRE_MTU];
 
+	if (k->last && now() - k->last > PAUSE_NS)
+		k->paused = true;
 	/* The end of a write, which PSH says it is, has an ACK of its own. */
 	if (!ASSERT_OK(wire_send(&k->c, .flags = len == k->mss ? WIRE_ACK :
 				 WIRE_ACK | WIRE_PSH, .data = data, .len = len),
 		       "send"))
 		return -1;
+	k->last = now();
 	if (read &&
 	    !ASSERT_EQ(recv(k->fd, in, len, MSG_WAITALL), len, "recv"))
 		return -1;
@@ -102,10 +110,21 @@ static int settle(struct conn *k)
 	return ASSERT_OK(wire_recv_ack(&k->c, &seg), "ACK of all") ? 0 : -1;
 }
 
+/* It learns from the first how long a full one is, and whatever is set the first 16 have
+ * an ACK each, also after a pause, and so have some of those that make the window grow.
+ */
+static int warm_up(struct conn *k, int nr)
+{
+	while (nr-- > 0)
+		if (segment(k, k->mss, true) || settle(k))
+			return -1;
+	k->paused = false;
+	return 0;
+}
+
 static int open_conn(struct conn *k, int family, int segs)
 {
 	const int buf = 1 << 17;
-	int i;
 
 	memset(k, 0, sizeof(*k));
 	k->fd = -1;
@@ -126,16 +145,8 @@ static int open_conn(struct conn *k, int family, int segs)
 	    !ASSERT_EQ(get_segs(k->fd), segs ?: SEGS_DEFAULT, "inherited"))
 		return -1;
 
-	/* It learns from the first how long a full one is, and whatever is set
-	 * the first 16 have an ACK each, and so have some of those that make the
-	 * window grow.
-	 */
 	k->mss = k->c.kernel_mss - 12;
-	for (i = 0; i < WARM_UP; i++) {
-		if (segment(k, k->mss, true) || settle(k))
-			return -1;
-	}
-	return 0;
+	return warm_up(k, WARM_UP);
 }
 
 static void close_conn(struct conn *k)
@@ -148,7 +159,7 @@ static void close_conn(struct conn *k)
 }
 
 /* So many full segments, and no ACK before the last; if that took so long that a
- * delayed ACK may have come, again.
+ * delayed ACK may have come, or each has one after a pause, again.
  */
 static void check_round(struct conn *k, int segs, bool read)
 {
@@ -156,7 +167,7 @@ static void check_round(struct conn *k, int segs, bool read)
 	__u64 start;
 
 	for (tries = 0; tries < TRIES; tries++) {
-		if (settle(k))
+		if (settle(k) || (k->paused && warm_up(k, RESTART)))
 			return;
 		acked(k);
 		start = now();
@@ -167,7 +178,7 @@ static void check_round(struct conn *k, int segs, bool read)
 			if (got)
 				break;
 		}
-		if (i == segs || now() - start < SOON_NS)
+		if (i == segs || (now() - start < SOON_NS && !k->paused))
 			break;
 	}
 	ASSERT_EQ(i, segs, "segments");
