@@ -86,9 +86,10 @@ static inline void net_rename(struct bpf_map *map, const char *from, const char 
 #define NET_BATCH(fail, ns, lines)					\
 	SYS(fail, "printf '" lines "' | ip -n " ns " -batch -")
 
+/* The first to be made goes last: where it is not, none is left. */
 static inline void net_delete(void)
 {
-	SYS_NOFAIL("printf 'netns del " NET_CLIENT "\nnetns del " NET_SERVER
+	SYS_NOFAIL("printf 'netns del " NET_SERVER "\nnetns del " NET_CLIENT
 		   "\n' | ip -force -batch -");
 }
 

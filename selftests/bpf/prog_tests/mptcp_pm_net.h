@@ -133,10 +133,11 @@ static inline void pm_close_pair(struct pm_net *n)
 	n->lfd = n->cfd = n->sfd = -1;
 }
 
+/* The first to be made goes last: where it is not, none is left. */
 static inline void pm_delete_net(void)
 {
-	SYS_NOFAIL("printf 'netns del " PM_CLIENT "\nnetns del " PM_ROUTER
-		   "\nnetns del " PM_SERVER "\n' | ip -force -batch -");
+	SYS_NOFAIL("printf 'netns del " PM_SERVER "\nnetns del " PM_ROUTER
+		   "\nnetns del " PM_CLIENT "\n' | ip -force -batch -");
 }
 
 static inline void pm_close_net(struct pm_net *n)
@@ -634,13 +635,12 @@ static inline __u64 pm_link_bytes(int link)
 /* The router passes nothing of a link on any more, and tells nobody. */
 static inline int pm_cut(struct pm_net *n, int link)
 {
-	int version = n->family == AF_INET ? 4 : 6;
+	FILE *f = pm_ip(n->family == AF_INET ? "-4 -n " PM_ROUTER : "-6 -n " PM_ROUTER);
 
-	SYS(fail, "printf 'rule add iif r%d blackhole\nrule add iif x%d blackhole\n' | "
-	    "ip -%d -n " PM_ROUTER " -batch -", link, link, version);
-	return 0;
-fail:
-	return -1;
+	if (!f)
+		return -1;
+	fprintf(f, "rule add iif r%d blackhole\nrule add iif x%d blackhole\n", link, link);
+	return pm_ip_end(f, "rules");
 }
 
 /* As a middlebox would, or the peer: subflow i of the server's end is gone. */
