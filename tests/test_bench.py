@@ -1,4 +1,4 @@
-"""The benchmark's boots: their turns, lost ports, crashes, cut output."""
+"""The benchmark's boots: their turns, crashes, cut output."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from bpftcp import bench, benchdata, boot
 from bpftcp.bench import Subject
 from bpftcp.boot import Guest, Outcome
-from bpftcp.errors import BenchError, BootError, LostPortsError, UsageError
+from bpftcp.errors import BenchError, BootError, UsageError
 from bpftcp.testbuild import MAKEFILE
 
 SELFTESTS = Path(__file__).parents[1] / "selftests/bpf"
@@ -181,37 +181,6 @@ def test_all_skeletons_of_a_bench_are_built(tmp_path: Path) -> None:
     built = steps("cost")
     assert built[-1] == ("CC", "cost")
     assert {name for step, name in built if step == "SKEL"} == {"one.skel.h", "two.skel.h"}
-
-
-def test_lost_ports_are_tried_again(
-    subjects: list[Subject], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tries = []
-
-    def run(guest: Guest, command: str) -> Any:
-        tries.append(guest)
-        if len(tries) in (1, 2):
-            raise LostPortsError("lost")
-        return answer(guest, program_output("none", 1000))
-
-    monkeypatch.setattr(boot, "run", run)
-    bench.measure(subjects, setups=("none",), boots=1)
-    assert len(tries) == 4
-
-
-def test_a_hang_is_not_tried_again(
-    subjects: list[Subject], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tries = []
-
-    def run(guest: Guest, command: str) -> Any:
-        tries.append(guest)
-        raise BootError("hung")
-
-    monkeypatch.setattr(boot, "run", run)
-    with pytest.raises(BootError, match="hung"):
-        bench.measure(subjects, setups=("none",), boots=1)
-    assert len(tries) == 1
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import pytest
 
 from bpftcp import boot, kvm
 from bpftcp.boot import Guest, Outcome
-from bpftcp.errors import BootError, ExitCode
+from bpftcp.errors import BootError, ExitCode, LostPortsError
 from conftest import alive
 
 CONSOLES = Path(__file__).parent / "consoles"
@@ -27,6 +27,8 @@ import os, re, subprocess, sys, time
 argv = " ".join(sys.argv)
 console = open(re.search(r"chardev.console.path=(\S+)", argv)[1], "w", buffering=1)
 mode = os.environ["FAKE_VNG"]
+boots = open(os.environ["FAKE_PID"] + ".boots", "a")
+boots.write("."); boots.flush()
 if mode == "silent":
     sys.exit(1)
 console.write("[    0.000000] Linux version 7.3.4\n")
@@ -36,6 +38,8 @@ if mode == "diesonce":
     if mode == "bootpanic":
         os.environ["FAKE_LOG"] = log + ".seen"
         os.rename(log, log + ".seen")
+if mode == "noports":
+    mode = "lost" if boots.tell() <= int(os.environ["FAKE_LOST"]) else "run"
 qemu = subprocess.Popen(["sleep", "600"])
 open(os.environ["FAKE_PID"], "w").write(str(qemu.pid))
 if mode == "hang":
@@ -45,7 +49,7 @@ if mode == "noinit":
 status = 0
 if mode == "killed":
     print("@@bpftcp-ready", flush=True); qemu.kill(); sys.exit(1)
-if mode != "bootpanic":
+if mode not in ("bootpanic", "lost"):
     print("@@bpftcp-ready", flush=True)
 if mode in ("run", "interrupt", "quiet"):
     script = re.search(r"sh (\S+guest\.sh)", argv)[1]
@@ -70,6 +74,11 @@ def guest(
     monkeypatch.setattr(boot, "find_vng", lambda: str(program))
     monkeypatch.setenv("FAKE_PID", str(tmp_path / "qemu.pid"))
     return Guest(tmp_path / "bzImage", tmp_path / "run", boot_timeout=10, quiet_timeout=10)
+
+
+def boots(tmp_path: Path) -> int:
+    """How often the guest was started."""
+    return len((tmp_path / "qemu.pid.boots").read_text())
 
 
 def qemu_gone(tmp_path: Path) -> bool:
@@ -116,6 +125,7 @@ def test_hang_before_init(guest: Guest, monkeypatch: pytest.MonkeyPatch, tmp_pat
         boot.run(replace(guest, boot_timeout=0.5), "true")
     assert caught.value.exit_code is ExitCode.CRASHED
     assert any("Linux version" in line for line in caught.value.excerpt)
+    assert boots(tmp_path) == 1
     assert qemu_gone(tmp_path)
 
 
@@ -184,6 +194,21 @@ def test_stale_code_of_the_emulator_is_booted_once_more(
     result = boot.run(replace(guest, kvm=kvm), "true")
     assert result.outcome is outcome
     assert ("once more" in capsys.readouterr().err) is (outcome is Outcome.EXITED)
+    assert qemu_gone(tmp_path)
+
+
+@pytest.mark.parametrize("lost", range(boot.BOOTS + 1))
+def test_lost_ports_are_booted_again(
+    guest: Guest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lost: int
+) -> None:
+    monkeypatch.setenv("FAKE_VNG", "noports")
+    monkeypatch.setenv("FAKE_LOST", str(lost))
+    if lost < boot.BOOTS:
+        assert boot.run(guest, "true").outcome is Outcome.EXITED
+    else:
+        with pytest.raises(LostPortsError):
+            boot.run(guest, "true")
+    assert boots(tmp_path) == min(lost + 1, boot.BOOTS)
     assert qemu_gone(tmp_path)
 
 

@@ -20,10 +20,10 @@ from bpftcp.benchdata import (
     summarise,
 )
 from bpftcp.boot import Guest
-from bpftcp.errors import BenchError, BootError, LostPortsError, UsageError
+from bpftcp.errors import BenchError, BootError, UsageError
 from bpftcp.layout import PATCHED
 from bpftcp.pipeline import Kernel
-from bpftcp.progress import say, stage
+from bpftcp.progress import stage
 from bpftcp.testbuild import TestBuild
 
 PROGRAM = "tcp_opt_cost"
@@ -41,7 +41,6 @@ SETUPS = (BASELINE, *(SOCKOPS + name for name in (*_E4, SYN)), *SERIES_SETUPS)
 ICOUNT = "-icount shift=0,sleep=on"
 """One nanosecond an instruction. sleep=on: an idle guest waits for the host's disk in real
 time; with off its clock leaps ahead meanwhile, and udev's time-outs pass at boot."""
-TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,7 @@ def _boot(subject: Subject, setups: Sequence[str], number: int, rows: str) -> st
         kvm=False,
         qemu_options=(*subject.guest.qemu_options, ICOUNT),
     )
-    result = _run_patiently(guest, "\n".join(lines))
+    result = boot.run(guest, "\n".join(lines))
     text = result.output.read_text(encoding="utf-8", errors="replace")
     if result.console.splats or result.outcome is not boot.Outcome.EXITED:
         first = result.console.splats[0].title if result.console.splats else result.outcome.value
@@ -138,16 +137,6 @@ def _boot(subject: Subject, setups: Sequence[str], number: int, rows: str) -> st
             excerpt=text.splitlines()[-5:],
         )
     return text
-
-
-def _run_patiently(guest: Guest, command: str) -> boot.GuestResult:
-    """Boot again where the guest lost its ports: udev's time-outs pass while 9p is waited for."""
-    for _ in range(TRIES - 1):
-        try:
-            return boot.run(guest, command)
-        except LostPortsError as e:
-            say(f"bench: {e.message}; trying again")
-    return boot.run(guest, command)
 
 
 def _split(text: str, setups: Sequence[str]) -> list[str]:

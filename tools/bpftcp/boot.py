@@ -44,6 +44,8 @@ each other's way: a debug kernel takes more than the five minutes that virtme-ng
 STALE_CODE = "Oops: int3"
 """While the kernel patches its code there is an int3 in it. QEMU's TCG now and then goes on with
 its translation of that after the kernel has taken it out: in some hundreds of boots, one."""
+BOOTS = 3
+"""Times a guest is booted that does not come up for the emulator's sake."""
 PANIC_GRACE = 3.0
 """Seconds a panicking guest has to finish its report."""
 
@@ -134,15 +136,22 @@ def vng_argv(guest: Guest, command: str | None) -> list[str]:
 def run(guest: Guest, command: str, on_line: Callable[[str], None] | None = None) -> GuestResult:
     """Run a shell command in the guest; its output lines go to on_line and to output.log.
 
-    A guest that the emulator's stale code killed before it got there is booted once more.
+    A guest that never got there for the emulator's sake (its stale code killed the kernel,
+    or udev's time-outs for the ports passed while 9p was waited for) is booted again.
     Raises BootError when the command was never reached. The guest is gone on return,
     whatever happens.
     """
-    result = _run(guest, command, on_line)
-    if _stale_code(guest, result):
-        say(f"boot: {STALE_CODE} before the command: QEMU's, not the kernel's; once more")
-        result = _run(guest, command, on_line)
-    return result
+    for _ in range(BOOTS - 1):
+        try:
+            result = _run(guest, command, on_line)
+        except LostPortsError as e:
+            why = e.message
+        else:
+            if not _stale_code(guest, result):
+                return result
+            why = f"{STALE_CODE} before the command: QEMU's, not the kernel's"
+        say(f"boot: {why}; once more")
+    return _run(guest, command, on_line)
 
 
 def _stale_code(guest: Guest, result: GuestResult) -> bool:
