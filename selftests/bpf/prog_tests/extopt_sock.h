@@ -24,8 +24,8 @@ static inline void look_close(void)
 	look = NULL;
 }
 
-/* How many connections of the namespace have that cookie, or, if it is 0, that local
- * port; -1 on failure
+/* How many connections of the namespace have that cookie, or, if it is 0, a peer of
+ * that port, in network order; -1 on failure
  */
 static inline int look_count(__u64 cookie, int port)
 {

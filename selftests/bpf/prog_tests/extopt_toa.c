@@ -216,10 +216,9 @@ static void test_proxy(void)
 	for (i = 0; i < 3; i++) {
 		if (through_proxy(true, &peer))
 			return;
-		/* IPv6 has to wait for the third ACK, which may come later. */
+		/* IPv6 has to wait for the third ACK. */
 		ASSERT_EQ(way->with_syn, v4, "SYN");
-		if (v4)
-			check_addr(&peer, true, "accept");
+		check_addr(&peer, true, "accept");
 		if (relay(5000))
 			return;
 		ASSERT_GE(way->with_ack, 1, "third ACK");
@@ -314,6 +313,32 @@ static void test_cookie(void)
 		relay(5000);
 	}
 	lose_ack = false;
+	trust_proxy(false);
+}
+
+/* The proxy's socket once more, for the same user: the server is told once more. */
+static void test_reconnect(void)
+{
+	struct path_way *way = net_way(&net, TO_SERVER);
+	struct sockaddr any = { .sa_family = AF_UNSPEC };
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof(peer);
+
+	net_watch(&net, KIND, net.family == AF_INET ? EXID4 : EXID6);
+	if (trust_proxy(true) || through_proxy(true, &peer) || relay(5000) ||
+	    relay(5000))
+		return;
+	close_fd(&net.sfd);
+	memset(way, 0, sizeof(*way));
+	if (!ASSERT_OK(connect(net.cfd, &any, sizeof(any)), "disconnect") ||
+	    net_connect(&net, net.cfd))
+		return;
+	net.sfd = accept(net.lfd, (void *)&peer, &len);
+	if (!ASSERT_OK_FD(net.sfd, "accept") || relay(5000))
+		return;
+	ASSERT_GE(way->with_ack, 1, "third ACK");
+	check_addr(&peer, true, "accept");
+	check_peer(true);
 	trust_proxy(false);
 }
 
@@ -517,6 +542,7 @@ void serial_test_extopt_toa(void)
 		{ "proxy", test_proxy },
 		{ "forged", test_forged },
 		{ "cookie", test_cookie },
+		{ "reconnect", test_reconnect },
 		{ "mptcp", test_mptcp },
 		{ "fastopen", test_fastopen },
 		{ "legacy", NULL },

@@ -65,9 +65,10 @@ struct extopt_prefix {
 };
 
 /* Something to tell the peer until a segment is acknowledged that had it: any may be
- * lost, and with SYN cookies the SYN's is.
+ * lost, and with SYN cookies the SYN's is. After disconnect() there is more to be told.
  */
 struct extopt_tell {
+	__u64 acked;		/* bytes of the connection, when last asked */
 	__u32 seq;		/* of the first segment that had it */
 	__u16 begun, told;
 };
@@ -121,13 +122,14 @@ static __always_inline void extopt_peer(const struct sock *sk,
 static __always_inline bool extopt_tell(struct extopt_tell *tell,
 					const struct tcp_sock *tp)
 {
-	if (!tell->begun) {
+	if (!tell->begun || tp->bytes_acked < tell->acked) {
 		tell->begun = 1;
 		tell->told = 0;
 		tell->seq = tp->snd_nxt;
 	} else if ((__s32)(tp->snd_una - tell->seq) > 0) {
 		tell->told = 1;
 	}
+	tell->acked = tp->bytes_acked;
 	return !tell->told;
 }
 

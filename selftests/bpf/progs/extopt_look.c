@@ -14,7 +14,7 @@ char _license[] SEC("license") = "GPL";
 extern unsigned long CONFIG_HZ __kconfig;
 
 __u64 cookie;			/* of the socket, or ... */
-__u16 port;			/* ... 0, and the local port of all that are meant */
+__u16 port;			/* ... 0, and the peer's port, in network order */
 int found;
 int tick;			/* microseconds */
 struct extopt_sock seen;	/* the last of them */
@@ -27,7 +27,7 @@ int look(struct bpf_iter__tcp *ctx)
 
 	if (!skc || skc->skc_state != TCP_ESTABLISHED)
 		return 0;
-	if (cookie ? bpf_get_socket_cookie(skc) != cookie : skc->skc_num != port)
+	if (cookie ? bpf_get_socket_cookie(skc) != cookie : skc->skc_dport != port)
 		return 0;
 	tp = bpf_skc_to_tcp_sock(skc);
 	if (!tp)
