@@ -40,11 +40,16 @@ static void test_ndiffports(void)
 
 	for (n = 1; n <= 5; n += 2) {
 		set_ndiffports(n);
+		/* Not the one that the kernel would take */
+		net.from = n == 5 ? pm_addr(net.family, 1, false) : NULL;
 		if (pm_pair(&net, "ndiffports", NULL) ||
 		    !pm_wait_subflows(net.cfd, n) || !pm_wait_subflows(net.sfd, n))
 			return;
 		ASSERT_EQ(pm_extra(net.cfd), n - 1, "client's MPTCP_INFO");
 		ASSERT_EQ(pm_extra(net.sfd), n - 1, "server's MPTCP_INFO");
+		if (net.from)
+			ASSERT_EQ(pm_find(net.cfd, net.from,
+					  pm_addr(net.family, 0, true)), 0, "bound");
 		ASSERT_EQ(pm_diag(PM_CLIENT), n - 1, "client's ss");
 		ASSERT_EQ(pm_diag(PM_SERVER), n - 1, "server's ss");
 		pm_get_subflows(net.cfd, &subflows);
@@ -122,6 +127,23 @@ static void test_fullmesh(void)
 	ASSERT_EQ(pm_subflows(net.cfd), PM_LINKS, "subflows");
 out:
 	SYS_NOFAIL("ip -n " PM_SERVER " mptcp endpoint flush");
+}
+
+/* One lost again and again: tried again at once each time, for it came to be */
+static void test_lost(void)
+{
+	int i;
+
+	if (pm_pair(&net, "fullmesh", NULL))
+		return;
+	for (i = 0; i < 12; i++)
+		if (!pm_wait_subflows(net.cfd, PM_LINKS) ||
+		    !pm_wait_subflows(net.sfd, PM_LINKS) ||
+		    pm_reset_subflow(&net, 1) ||
+		    !pm_wait_counter(PM_CLIENT, "MPJoinSynTx", PM_LINKS + i))
+			return;
+	pm_wait_subflows(net.cfd, PM_LINKS);
+	pm_transfer(&net, 100000, NULL);
 }
 
 /* Links that are slow: the bytes are on all of them, with the addresses of each. */
@@ -447,6 +469,7 @@ static void test_refuse(void)
 		if (pm_pair(&net, "ndiffports", "refuse"))
 			goto out;
 		pm_wait_value(&stats->too_many, 2);
+		pm_wait_counter(PM_SERVER, "SyncookiesRecv", cookies);
 		pm_wait_subflows(net.sfd, 2);
 		pm_wait_subflows(net.cfd, 2);
 		pm_transfer(&net, 100000, NULL);
@@ -465,6 +488,7 @@ void serial_test_mptcp_pm(void)
 		{ "ndiffports", test_ndiffports },
 		{ "limit", test_limit },
 		{ "fullmesh", test_fullmesh },
+		{ "lost", test_lost },
 		{ "links", test_links },
 		{ "mapped", test_mapped, true },
 		{ "carrier", test_carrier },

@@ -115,7 +115,10 @@ static void test_events(void)
 	    !pm_wait_subflows(net.sfd, 2))
 		return;
 	ASSERT_GE(pm_find(net.cfd, net_addr(1, false), net_addr(0, true)), 0, "local");
+	SYS(out, "ip -n " PM_CLIENT " addr add %s dev lo",
+	    net.family == AF_INET ? "10.99.0.1/32" : "fd99::1/128");
 	ASSERT_EQ(obey(net.cfd, WATCH_LIST), 2, "subflows");
+	ASSERT_EQ(bss->cmd.addrs_lo, 1, "an address of lo");
 	bss->cmd.id = id;
 	ASSERT_EQ(obey(net.cfd, WATCH_CLOSE), 0, "close");
 	if (!pm_wait_value(&bss->events[WATCH_SUBFLOW_CLOSED], 1) ||
@@ -317,6 +320,7 @@ static void test_silent(void)
 	ASSERT_EQ(obey(net.cfd, WATCH_CLOSE), 0, "close");
 	pm_wait_value(&bss->events[WATCH_SUBFLOW_CLOSED], 1);
 	ASSERT_EQ(bss->closed_err, 0, "no error");
+	ASSERT_EQ(bss->closed_port, htons(PM_PORT), "its end");
 
 	ASSERT_GT(obey(net.cfd, WATCH_OPEN), id, "open");
 	pm_wait_value(&bss->events[WATCH_SUBFLOW_CLOSED], 2);
@@ -834,6 +838,7 @@ static void test_update(void)
 	pthread_join(thread, &ret);
 	ASSERT_NULL(ret, "update");
 	ASSERT_GT(updates, 10, "updates");
+	ASSERT_EQ(bss->errors, 0, "order");
 
 	/* The other program serves the session that was opened under the first. */
 	ASSERT_OK(bpf_link__update_map(reg, watch->maps.watch2), "update");
@@ -857,6 +862,7 @@ static void test_unregister(void)
 		bpf_link__destroy(reg);
 		ticks = EVENT(TIMEOUT);
 		pm_transfer(&net, 200000, NULL);
+		usleep(10 * 1000 * watch->data->tick_ms);
 		ASSERT_EQ(EVENT(TIMEOUT), ticks, "calls after");
 		ASSERT_EQ(pm_subflows(net.cfd), 2, "subflows");
 		reg = bpf_map__attach_struct_ops(watch->maps.watch);
@@ -864,6 +870,7 @@ static void test_unregister(void)
 			return;
 		/* It is not the one that this session had. */
 		pm_transfer(&net, 200000, NULL);
+		usleep(10 * 1000 * watch->data->tick_ms);
 		ASSERT_EQ(EVENT(TIMEOUT), ticks, "calls after");
 		pm_close_pair(&net);
 		ASSERT_EQ(EVENT(RELEASE), 0, "release");

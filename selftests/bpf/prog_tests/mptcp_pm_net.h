@@ -6,6 +6,7 @@
 #ifndef __MPTCP_PM_NET_H
 #define __MPTCP_PM_NET_H
 
+#include <ifaddrs.h>
 #include <netinet/tcp.h>
 #include "tcp_extopt_helpers.h"
 
@@ -25,6 +26,7 @@
 struct pm_net {
 	int family;
 	bool mapped;		/* IPv6 sockets for IPv4 addresses */
+	const char *from;	/* address that clients are bound to, if any */
 	int lfd, cfd, sfd;	/* listener, client, server */
 };
 
@@ -204,6 +206,30 @@ static inline int pm_open_ends(void)
 	return pm_ip_end(s, PM_SERVER) ?: err;
 }
 
+/* A link that was set up drops what is sent before the kernel has noticed, and each
+ * neighbour is looked for three times, a second apart.
+ */
+static inline int pm_wait_links(const char *ns)
+{
+	__u64 end = pm_now_ms() + PM_TIMEOUT_MS;
+	struct nstoken *token = open_netns(ns);
+	struct ifaddrs *addrs, *a;
+	bool ready = false;
+
+	if (!ASSERT_OK_PTR(token, "netns"))
+		return -1;
+	while (!ready && pm_now_ms() < end && !getifaddrs(&addrs)) {
+		ready = true;
+		for (a = addrs; a; a = a->ifa_next)
+			ready &= !(a->ifa_flags & IFF_UP) || a->ifa_flags & IFF_RUNNING;
+		freeifaddrs(addrs);
+		if (!ready)
+			usleep(10000);
+	}
+	close_netns(token);
+	return ASSERT_TRUE(ready, ns) ? 0 : -1;
+}
+
 static inline int pm_open_net(struct pm_net *n, int family)
 {
 	static const char * const names[] = { PM_CLIENT, PM_ROUTER, PM_SERVER };
@@ -211,6 +237,7 @@ static inline int pm_open_net(struct pm_net *n, int family)
 
 	n->family = family;
 	n->mapped = false;
+	n->from = NULL;
 	n->lfd = n->cfd = n->sfd = -1;
 	/* of a run that was ended */
 	if (!access("/var/run/netns/" PM_CLIENT, F_OK))
@@ -225,7 +252,8 @@ static inline int pm_open_net(struct pm_net *n, int family)
 	if (pm_sysctl(PM_ROUTER, "/proc/sys/net/ipv6/conf/all/forwarding", "1") ||
 	    pm_sysctl(PM_ROUTER, "/proc/sys/net/ipv4/ip_forward", "1") ||
 	    pm_sysctl(PM_SERVER, "/proc/sys/net/ipv6/conf/all/forwarding", "1") ||
-	    pm_open_router() || pm_open_ends())
+	    pm_open_router() || pm_open_ends() || pm_wait_links(PM_ROUTER) ||
+	    pm_wait_links(PM_CLIENT) || pm_wait_links(PM_SERVER))
 		goto fail;
 	return 0;
 fail:
@@ -295,16 +323,29 @@ static inline int pm_listen(struct pm_net *n, const char *pm)
 	return fd;
 }
 
+static inline socklen_t pm_sockaddr(struct pm_net *n, const char *addr, int port,
+				    struct sockaddr_storage *ss)
+{
+	char name[INET6_ADDRSTRLEN];
+	socklen_t len = 0;
+
+	snprintf(name, sizeof(name), "%s%s", n->mapped ? "::ffff:" : "", addr);
+	make_sockaddr(n->mapped ? AF_INET6 : n->family, name, port, ss, &len);
+	return len;
+}
+
 /* To that of the server's addresses */
 static inline int pm_connect_to(struct pm_net *n, int fd, int addr)
 {
-	char name[INET6_ADDRSTRLEN];
 	struct sockaddr_storage ss;
 	socklen_t len;
 
-	snprintf(name, sizeof(name), "%s%s", n->mapped ? "::ffff:" : "",
-		 pm_addr(n->family, addr, true));
-	make_sockaddr(n->mapped ? AF_INET6 : n->family, name, PM_PORT, &ss, &len);
+	if (n->from) {
+		len = pm_sockaddr(n, n->from, 0, &ss);
+		if (!ASSERT_OK(bind(fd, (void *)&ss, len), "bind"))
+			return -1;
+	}
+	len = pm_sockaddr(n, pm_addr(n->family, addr, true), PM_PORT, &ss);
 	return ASSERT_OK(connect(fd, (void *)&ss, len), "connect") ? 0 : -1;
 }
 
@@ -365,6 +406,7 @@ static inline int pm_accept(struct pm_net *n, struct pm_net *other, const char *
 {
 	other->family = n->family;
 	other->mapped = n->mapped;
+	other->from = n->from;
 	other->sfd = -1;
 	other->cfd = pm_socket(n, PM_CLIENT, pm);
 	if (other->cfd < 0 || pm_connect(other, other->cfd))

@@ -124,14 +124,16 @@ static __attribute__((unused)) bool pm_is_tcp(const struct mptcp_sock *msk)
 	return *(volatile unsigned long *)&msk->flags & (1 << MPTCP_FALLBACK_DONE);
 }
 
-/* The other end of the first subflow */
+/* The ends of the first subflow */
 static __attribute__((unused)) bool
-pm_initial_remote(struct mptcp_sock *msk, struct mptcp_addr_info *addr)
+pm_initial(struct mptcp_sock *msk, struct mptcp_addr_info *local,
+	   struct mptcp_addr_info *remote)
 {
 	struct mptcp_subflow_context *subflow;
 
 	bpf_for_each(mptcp_subflow, subflow, msk)
-		return !bpf_mptcp_pm_remote(subflow, addr, sizeof(*addr));
+		return !bpf_mptcp_pm_local(subflow, local, sizeof(*local)) &&
+		       !bpf_mptcp_pm_remote(subflow, remote, sizeof(*remote));
 	return false;
 }
 

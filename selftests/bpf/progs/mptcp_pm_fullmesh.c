@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-/* A subflow from each of our addresses to each of the server's. Follows the
- * addresses that we have, and those that the server announces and removes. What fails
- * is tried again, later each time: an address can be there before its route.
+/* A subflow from each of our addresses to each that the server has and announces, while
+ * they are there. What fails is tried again: an address can be there before its route.
  */
 #include "mptcp_pm.h"
 
 #define REMOTES		8
-#define FIRST_MS	200	/* up to a day, which is the timer's */
+#define FIRST_MS	100	/* doubled with each try */
+#define MAX_MS		60000
 
 char _license[] SEC("license") = "GPL";
 
@@ -23,8 +23,8 @@ static void look(struct mptcp_sock *msk, bool now)
 
 	if (!mesh)
 		return;
+	mesh->wait_ms = now ? FIRST_MS : mesh->wait_ms;
 	bpf_mptcp_pm_set_timer(msk, now ? 1 : mesh->wait_ms);
-	mesh->wait_ms = now ? FIRST_MS : mesh->wait_ms * 2;
 }
 
 static void add(struct mptcp_sock *msk, const struct mptcp_addr_info *addr, __u64 flags)
@@ -32,20 +32,19 @@ static void add(struct mptcp_sock *msk, const struct mptcp_addr_info *addr, __u6
 	struct mesh *mesh = bpf_sk_storage_get(&meshes, msk, 0, flags);
 	int i;
 
-	for (i = 0; mesh && i < REMOTES; i++) {
+	for (i = 0; mesh && i < REMOTES; i++)
 		if (!mesh->remote[i].family || addr_equal(&mesh->remote[i], addr)) {
 			addr_copy(&mesh->remote[i], addr);
 			return look(msk, true);
 		}
-	}
 }
 
 SEC("struct_ops.s")
 void BPF_PROG(fullmesh_established, struct mptcp_sock *msk)
 {
-	struct mptcp_addr_info addr;
+	struct mptcp_addr_info local, addr;
 
-	if (!msk->pm.server_side && pm_initial_remote(msk, &addr))
+	if (!msk->pm.server_side && pm_initial(msk, &local, &addr))
 		add(msk, &addr, BPF_SK_STORAGE_GET_F_CREATE);
 }
 
@@ -78,7 +77,7 @@ void BPF_PROG(fullmesh_closed, struct mptcp_sock *msk,
 	      struct mptcp_subflow_context *subflow, int err)
 {
 	if (err)
-		look(msk, false);
+		look(msk, subflow->fully_established);
 }
 
 SEC("struct_ops.s")
@@ -92,6 +91,7 @@ void BPF_PROG(fullmesh_timeout, struct mptcp_sock *msk)
 	pm_drop_gone(msk);
 	if (!mesh)
 		return;
+	mesh->wait_ms = mesh->wait_ms < MAX_MS / 2 ? mesh->wait_ms * 2 : MAX_MS;
 	pm_for_each_local(j, msk, cursor, local, ifindex)
 		bpf_for(i, 0, REMOTES)
 			if (local.family == mesh->remote[i].family &&

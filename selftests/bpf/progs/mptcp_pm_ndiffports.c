@@ -18,12 +18,14 @@ SEC("struct_ops.s")
 void BPF_PROG(ndiffports_established, struct mptcp_sock *msk)
 {
 	__u32 key = 0, *nr = bpf_map_lookup_elem(&ndiffports_nr, &key);
+	struct mptcp_addr_info local, remote;
 	int i;
 
-	if (!nr || msk->pm.server_side)
+	if (!nr || msk->pm.server_side || !pm_initial(msk, &local, &remote))
 		return;
+	local.port = 0;
 	bpf_for(i, 1, *nr)
-		if (bpf_mptcp_pm_open(msk, NULL, NULL, 0, 0) < 0)
+		if (bpf_mptcp_pm_open(msk, &local, &remote, 0, 0) < 0)
 			break;
 }
 

@@ -12,6 +12,7 @@ __u64 events[NR_WATCH];
 __u64 errors;			/* callbacks that were not in order */
 int closed_err;
 __u32 closed_id;
+__u16 closed_port;		/* the remote one */
 __u8 removed_id;
 __u8 prio;
 __u8 join_backup;		/* of the last that the peer added */
@@ -33,7 +34,7 @@ static struct watch_session *count(struct mptcp_sock *msk, enum watch_event even
 	__sync_fetch_and_add(&events[event], 1);
 	s = bpf_sk_storage_get(&watch_sessions, msk, 0,
 			       event == WATCH_INIT ? BPF_SK_STORAGE_GET_F_CREATE : 0);
-	if (!s || s->over)
+	if (!s)
 		__sync_fetch_and_add(&errors, 1);
 	if (s)
 		s->calls++;
@@ -122,9 +123,11 @@ static int obey(struct mptcp_sock *msk)
 	case WATCH_LIST:
 		bpf_for_each(mptcp_subflow, subflow, msk)
 			ret++;
-		cmd.addrs = 0;
-		pm_for_each_local(i, msk, cursor, addr, ifindex)
+		cmd.addrs = cmd.addrs_lo = 0;
+		pm_for_each_local(i, msk, cursor, addr, ifindex) {
 			cmd.addrs++;
+			cmd.addrs_lo += !ifindex;
+		}
 		return ret;
 	case WATCH_WAIT_TCP:
 		ret = wait_tcp(msk);
@@ -175,8 +178,12 @@ SEC("struct_ops.s")
 void BPF_PROG(watch_subflow_closed, struct mptcp_sock *msk,
 	      struct mptcp_subflow_context *subflow, int err)
 {
+	struct mptcp_addr_info addr;
+
 	closed_err = err;
 	closed_id = subflow->subflow_id;
+	if (!bpf_mptcp_pm_remote(subflow, &addr, sizeof(addr)))
+		closed_port = addr.port;
 	if (reopen && bpf_mptcp_pm_open(msk, NULL, NULL, 0, 0) > 0)
 		__sync_fetch_and_add(&reopened, 1);
 	count(msk, WATCH_SUBFLOW_CLOSED);

@@ -34,7 +34,6 @@ struct watch_session {
 	unsigned int calls;	/* of all that is told */
 	unsigned int established;
 	unsigned int subflows;
-	unsigned int over;
 };
 
 /* What came of trying what there is, at once: on the last subflow, if there are any */
@@ -68,6 +67,7 @@ struct watch_cmd {
 	unsigned int has_remote;
 	int ret;
 	int addrs;
+	int addrs_lo;		/* of these, bound to no interface */
 };
 
 #endif
