@@ -12,6 +12,7 @@ from bpftcp import boot, cli, kvm, selftests, testbuild, upstream
 from bpftcp.errors import ExitCode, UsageError
 from bpftcp.results import Result, Status
 from bpftcp.selftests import Job
+from bpftcp.testbuild import TestBuild
 from bpftcp.upstream import Verdict
 from conftest import FakeKernel
 from test_boot import VNG
@@ -21,16 +22,19 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_jobs_of_a_section(tmp_path: Path) -> None:
-    (tmp_path / upstream.LIST).write_text("# text\n[ci]\na.sh\njoin.sh -f  # one\n[all]\nz.sh\n")
+    (tmp_path / upstream.LIST).write_text(
+        "# text\n[ci]\na.sh\njoin.sh -f  # one\ntest_progs mptcp\n[all]\nz.sh\n"
+    )
     assert upstream.read_jobs(tmp_path, "ci", None) == [
         Job("upstream/a", "(cd net/mptcp && ./a.sh)", ktap=True),
         Job("upstream/join-f", "(cd net/mptcp && ./join.sh -f)", ktap=True),
+        Job("bpf/mptcp", "./test_progs -a mptcp", ktap=False),
     ]
     assert [j.name for j in upstream.read_jobs(tmp_path, "ci", "join")] == ["upstream/join-f"]
     assert [j.name for j in upstream.read_jobs(tmp_path, "all", None)] == ["upstream/z"]
     with pytest.raises(UsageError, match="no section most; there is: ci, all"):
         upstream.read_jobs(tmp_path, "most", None)
-    with pytest.raises(UsageError, match="there is: upstream/a, upstream/join-f"):
+    with pytest.raises(UsageError, match="there is: upstream/a, upstream/join-f, bpf/mptcp"):
         upstream.read_jobs(tmp_path, "ci", "z")
     (tmp_path / upstream.LIST).write_text("a.sh\n")
     with pytest.raises(UsageError, match="in no section"):
@@ -40,7 +44,7 @@ def test_jobs_of_a_section(tmp_path: Path) -> None:
 def test_the_list_in_the_checkout() -> None:
     for section in ("ci", "all"):
         names = [job.name for job in upstream.read_jobs(ROOT / "selftests", section, None)]
-        assert "upstream/pm_netlink" in names and len(set(names)) == len(names)
+        assert {"bpf/mptcp", "upstream/pm_netlink"} <= set(names) and len(set(names)) == len(names)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +79,13 @@ ok 1 - join: one subflow/address # time=41ms
 """
 
 
+PROGS = """
+#1/1     mptcp/base:OK
+#1       mptcp:OK
+Summary: 1/1 PASSED, 0 SKIPPED, 0 FAILED
+"""
+
+
 @pytest.fixture
 def run_upstream(
     project: Path,
@@ -91,17 +102,24 @@ def run_upstream(
     profiles = project / "kconfig/profiles.toml"
     profiles.write_text(profiles.read_text() + '[upstream]\nextends = "lean"\nfragments = []\n')
     (project / "selftests").mkdir()
-    (project / "selftests" / upstream.LIST).write_text("[ci]\njoin.sh -f\n")
+    (project / "selftests" / upstream.LIST).write_text("[ci]\ntest_progs mptcp\njoin.sh -f\n")
 
     def build(*args: Path, **_: object) -> Path:
         (args[3] / "upstream/net").mkdir(parents=True, exist_ok=True)
         return args[3] / "upstream"
 
+    def build_tests(*args: Path, **_: object) -> TestBuild:
+        args[3].mkdir(parents=True, exist_ok=True)
+        (args[3] / "test_progs").touch()
+        return TestBuild(args[3], args[4] / "bpftool", ("mptcp",), ())
+
     monkeypatch.setattr(testbuild, "build_upstream", build)
+    monkeypatch.setattr(testbuild, "build_tests", build_tests)
     left: list[str] = []
 
     def script(*_: object) -> str:
         (tmp_path / "says").write_text(
+            f"@@bpftcp-begin bpf/mptcp\n{PROGS}@@bpftcp-end bpf/mptcp 0\n"
             f"@@bpftcp-begin upstream/join-f\n{TAP.format(left.pop(0))}"
             "@@bpftcp-end upstream/join-f 0\n"
         )
@@ -128,7 +146,7 @@ def test_twice_on_the_base_once_on_the_series(
     kernel.make_patch(1, 10, "first")
     given = ("--tarball", kernel.tarball(tmp_path / "linux.tar.xz"))
     assert run_upstream(*given, says=["ok", "ok", "ok"]) is ExitCode.PASSED
-    assert "2 same, 0 unstable on the base, 0 regression" in capsys.readouterr().out
+    assert "3 same, 0 unstable on the base, 0 regression" in capsys.readouterr().out
 
     # What the base did is kept. A regression says so, and where.
     out = tmp_path / "out.json"
@@ -138,6 +156,7 @@ def test_twice_on_the_base_once_on_the_series(
     assert tests["upstream/join-f/two_subflows"]["verdict"] == "regression"
     assert tests["upstream/join-f/two_subflows"]["base"] == ["passed", "passed"]
     assert tests["upstream/join-f/one_subflow/address"]["verdict"] == "same"
+    assert tests["bpf/mptcp/base"]["series"] == "passed"
 
 
 def test_what_the_base_is_not_sure_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -193,8 +194,9 @@ class Pipeline:
 
     def build_upstream(self, kernel: Kernel) -> Path:
         """The kernel's own MPTCP tests: the folder with their scripts and programs."""
+        tests = self.build_tests(kernel)
         with locked(self.layout.work / self.key, "tools"):
-            return testbuild.build_upstream(
+            folder = testbuild.build_upstream(
                 kernel.tree.path,
                 kernel.build.vmlinux,
                 self.layout.selftests,
@@ -202,6 +204,8 @@ class Pipeline:
                 self.folder / "tools",
                 jobs=self.jobs,
             )
+            shutil.copy2(tests.test_progs, folder)
+        return folder
 
     def build_program(self, kernel: Kernel, program: Path) -> tuple[Path, Path]:
         """One BPF program for this kernel: its object, and bpftool."""

@@ -33,6 +33,8 @@ TEST_LIMIT = 240
 """Seconds a test may take on a kernel that is not slow."""
 KTAP_SUITE = "ktap"
 BPF_SUITE = "bpf"
+TEST_PROGS = "test_progs"
+MOUNT_BPF = "mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf"
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def select(
         part = chosen if len(chosen) < len(subtests) else ()
         globs = [s.removeprefix(f"{BPF_SUITE}/") for s in part] or [test]
         watchdog = f" -w {limit:.0f}" if build.watchdog else ""
-        command = f"./test_progs{watchdog} -a {shlex.quote(','.join(globs))}"
+        command = f"./{TEST_PROGS}{watchdog} -a {shlex.quote(','.join(globs))}"
         jobs.append(Job(name, command, ktap=False, subtests=part))
     for program in build.ktap:
         name = f"{KTAP_SUITE}/{program}"
@@ -117,13 +119,13 @@ def select(
 def setup_script(build: TestBuild) -> list[str]:
     """Shell commands before the jobs: everything from a tmpfs, never from the slow 9p."""
     programs = [build.program(p).relative_to(build.out) for p in build.ktap]
-    copies = ["test_progs", *map(str, programs)]
+    copies = [TEST_PROGS, *map(str, programs)]
     return [
         "mkdir -p /dev/shm/t && cd " + shlex.quote(str(build.out)),
         "cp --parents " + " ".join(map(shlex.quote, copies)) + " /dev/shm/t",
         f"cp {shlex.quote(str(build.bpftool))} /dev/shm/t",
         "cd /dev/shm/t && export PATH=/dev/shm/t:/usr/sbin:/sbin:$PATH KSFT_MACHINE_SLOW=1",
-        "mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf",
+        MOUNT_BPF,
         "ip link set lo up",
     ]
 

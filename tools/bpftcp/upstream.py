@@ -1,4 +1,4 @@
-"""The kernel's own MPTCP shell tests on the base and on the series, and what differs.
+"""The kernel's own MPTCP tests on the base and on the series, and what differs.
 
 Under emulation some of them fail now and then, and some always. What two runs on the
 base do not agree on is unstable and proves nothing; what they agree on the series has
@@ -20,7 +20,7 @@ from bpftcp import boot, selftests
 from bpftcp.errors import BootError, UsageError
 from bpftcp.results import Result, Status
 from bpftcp.selection import compile_expression
-from bpftcp.selftests import Job, Report
+from bpftcp.selftests import BPF_SUITE, Job, Report
 
 LIST = "upstream.tests"
 SUITE = "upstream"
@@ -76,16 +76,21 @@ def read_jobs(selftests_folder: Path, section: str, expression: str | None) -> l
 
 
 def _job(words: Sequence[str]) -> Job:
+    if words[0] == selftests.TEST_PROGS:
+        test = " ".join(words[1:])
+        return Job(f"{BPF_SUITE}/{test}", f"./{words[0]} -a {shlex.quote(test)}", ktap=False)
     name = "".join((words[0].removesuffix(".sh"), *words[1:]))
     return Job(f"{SUITE}/{name}", f"(cd net/mptcp && ./{shlex.join(words)})", ktap=True)
 
 
 def setup_script(folder: Path) -> list[str]:
     """Shell commands before the jobs. A test said to be flaky may fail here: we compare."""
+    copies = (shlex.quote(str(folder / name)) for name in ("net", selftests.TEST_PROGS))
     return [
-        f"mkdir -p /dev/shm/t && cp -r {shlex.quote(str(folder / 'net'))} /dev/shm/t",
+        f"mkdir -p /dev/shm/t && cp -r {' '.join(copies)} /dev/shm/t",
         "cd /dev/shm/t && export PATH=/usr/sbin:/sbin:$PATH TMPDIR=/dev/shm KSFT_MACHINE_SLOW=1",
         "export SELFTESTS_MPTCP_LIB_OVERRIDE_FLAKY=1",
+        selftests.MOUNT_BPF,
         "ip link set lo up",
     ]
 
