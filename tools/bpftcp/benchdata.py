@@ -41,7 +41,7 @@ UNITS = {
     "conn": "instructions per connection",
     "mrr": "rr, by MPTCP",
     "mbulk": "bulk, by MPTCP",
-    "mcrr": "instructions per MPTCP connection with a 1-byte request/response, without its end",
+    "mcrr": "instructions of the median MPTCP crr, without the end of the connection",
     "pm-work": "instructions from an event of a session to the open of a subflow, CPU idle",
     "pm-busy": "the same in the middle of a send, which the one CPU ends first",
     "pm-walk": "instructions per session until all have been told of an address change",
