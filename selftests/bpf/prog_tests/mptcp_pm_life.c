@@ -681,7 +681,7 @@ static void test_select(void)
 	fd = -1;
 
 	/* not once connected or listening */
-	if (watch_pair())
+	if (watch_pair() || !pm_wait_value(&bss->events[WATCH_ESTABLISHED], 1))
 		goto out;
 	ASSERT_EQ(setsockopt(net.cfd, SOL_MPTCP, PM_PATH_MANAGER, "watch", 5), -1,
 		  "connected");
@@ -730,7 +730,8 @@ static void test_select(void)
 	ndiffports = NULL;
 	pm_transfer(&net, 100000, NULL);
 	pm_close_pair(&other);
-	if (pm_more(&net, &other, NULL))
+	if (pm_more(&net, &other, NULL) ||
+	    !pm_wait_value(&bss->events[WATCH_ESTABLISHED], 4))
 		goto out;
 	len = sizeof(name);
 	ASSERT_OK(getsockopt(other.cfd, SOL_MPTCP, PM_PATH_MANAGER, name, &len), "get");
@@ -808,7 +809,7 @@ static void *updater(void *arg)
 		if (bpf_link__update_map(reg, i & 1 ? watch->maps.watch :
 					 watch->maps.watch2))
 			return (void *)1;
-		(*(int *)arg)++;
+		(*(volatile int *)arg)++;
 	}
 	return NULL;
 }
@@ -816,16 +817,17 @@ static void *updater(void *arg)
 /* The link is updated while sessions are opened, used and closed. */
 static void test_update(void)
 {
-	int i, updates = 0;
+	volatile int updates = 0;
 	pthread_t thread;
+	int i;
 	void *ret;
 
 	if (watch_pair())
 		return;
 	stop = false;
-	if (!ASSERT_OK(pthread_create(&thread, NULL, updater, &updates), "thread"))
+	if (!ASSERT_OK(pthread_create(&thread, NULL, updater, (void *)&updates), "thread"))
 		return;
-	for (i = 0; i < 10; i++) {
+	for (i = 0; i < 10 || (updates <= 10 && i < 100); i++) {
 		struct pm_net other = { .family = net.family, .lfd = -1 };
 
 		pm_transfer(&net, 100000, NULL);
@@ -1343,23 +1345,23 @@ void serial_test_mptcp_pm_life(void)
 	if (!ASSERT_OK_PTR(watch, "open_and_load"))
 		return;
 	bss = watch->bss;
-	reg = bpf_map__attach_struct_ops(watch->maps.watch);
-	if (!ASSERT_OK_PTR(reg, "attach"))
-		goto out;
-
 	for (i = 0; i < ARRAY_SIZE(tests); i++) {
 		for (v6 = 0; v6 < 2; v6++) {
 			snprintf(name, sizeof(name), "%s_v%d", tests[i].name,
 				 v6 ? 6 : 4);
 			if (!test__start_subtest(name))
 				continue;
+			/* Anew: sessions of the test before may end later. */
 			bss->errors = 0;
+			reg = bpf_map__attach_struct_ops(watch->maps.watch);
+			if (!ASSERT_OK_PTR(reg, "attach"))
+				goto out;
 			if (!pm_open_net(&net, v6 ? AF_INET6 : AF_INET))
 				tests[i].test();
 			pm_close_net(&net);
+			bpf_link__destroy(reg);
 		}
 	}
-	bpf_link__destroy(reg);
 out:
 	mptcp_pm_watch__destroy(watch);
 }
