@@ -249,7 +249,13 @@ static inline int pm_open_net(struct pm_net *n, int family)
 		if (pm_sysctl(names[i], "/proc/sys/net/ipv6/conf/all/keep_addr_on_down", "1"))
 			goto fail;
 	}
-	if (pm_sysctl(PM_ROUTER, "/proc/sys/net/ipv6/conf/all/forwarding", "1") ||
+	/* A router asks for neighbours from its link-local address, and not at all while that
+	 * is still to be found unique: three times in vain, and the packet is answered with
+	 * an error.
+	 */
+	if (pm_sysctl(PM_ROUTER, "/proc/sys/net/ipv6/conf/default/accept_dad", "0") ||
+	    pm_sysctl(PM_SERVER, "/proc/sys/net/ipv6/conf/default/accept_dad", "0") ||
+	    pm_sysctl(PM_ROUTER, "/proc/sys/net/ipv6/conf/all/forwarding", "1") ||
 	    pm_sysctl(PM_ROUTER, "/proc/sys/net/ipv4/ip_forward", "1") ||
 	    pm_sysctl(PM_SERVER, "/proc/sys/net/ipv6/conf/all/forwarding", "1") ||
 	    pm_open_router() || pm_open_ends() || pm_wait_links(PM_ROUTER) ||
