@@ -19,7 +19,7 @@ from bpftcp.errors import UsageError
 from bpftcp.progress import Stage, stage
 from bpftcp.results import Result, Status
 from bpftcp.selection import compile_expression
-from bpftcp.testbuild import TestBuild
+from bpftcp.testbuild import TEST_PROGS, TestBuild
 
 BEGIN = "@@bpftcp-begin "
 END = "@@bpftcp-end "
@@ -33,7 +33,6 @@ TEST_LIMIT = 240
 """Seconds a test may take on a kernel that is not slow."""
 KTAP_SUITE = "ktap"
 BPF_SUITE = "bpf"
-TEST_PROGS = "test_progs"
 MOUNT_BPF = "mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf"
 
 

@@ -14,7 +14,8 @@ from bpftcp.errors import BuildError, MissingError, UsageError
 from bpftcp.progress import say, stage
 
 MAKEFILE = Path(__file__).with_name("slim.mk")
-TREE_TESTS = "test_progs.tests"
+TEST_PROGS = "test_progs"
+TREE_TESTS = f"{TEST_PROGS}.tests"
 KTAP_TESTS = "ktap.tests"
 NEEDED = "needs.tests"
 _STEP = re.compile(r"^  [A-Z]+ +(\S+)")
@@ -39,7 +40,7 @@ class TestBuild:
 
     @property
     def test_progs(self) -> Path:
-        return self.out / "test_progs"
+        return self.out / TEST_PROGS
 
     def bench(self, name: str) -> Path:
         return self.out / "bench" / name

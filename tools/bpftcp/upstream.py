@@ -21,6 +21,7 @@ from bpftcp.errors import BootError, UsageError
 from bpftcp.results import Result, Status
 from bpftcp.selection import compile_expression
 from bpftcp.selftests import BPF_SUITE, Job, Report
+from bpftcp.testbuild import TEST_PROGS
 
 LIST = "upstream.tests"
 SUITE = "upstream"
@@ -76,7 +77,7 @@ def read_jobs(selftests_folder: Path, section: str, expression: str | None) -> l
 
 
 def _job(words: Sequence[str]) -> Job:
-    if words[0] == selftests.TEST_PROGS:
+    if words[0] == TEST_PROGS:
         test = " ".join(words[1:])
         return Job(f"{BPF_SUITE}/{test}", f"./{words[0]} -a {shlex.quote(test)}", ktap=False)
     name = "".join((words[0].removesuffix(".sh"), *words[1:]))
@@ -85,7 +86,7 @@ def _job(words: Sequence[str]) -> Job:
 
 def setup_script(folder: Path) -> list[str]:
     """Shell commands before the jobs. A test said to be flaky may fail here: we compare."""
-    copies = (shlex.quote(str(folder / name)) for name in ("net", selftests.TEST_PROGS))
+    copies = (shlex.quote(str(folder / name)) for name in ("net", TEST_PROGS))
     return [
         f"mkdir -p /dev/shm/t && cp -r {' '.join(copies)} /dev/shm/t",
         "cd /dev/shm/t && export PATH=/usr/sbin:/sbin:$PATH TMPDIR=/dev/shm KSFT_MACHINE_SLOW=1",
