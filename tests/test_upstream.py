@@ -61,6 +61,8 @@ def test_the_list_in_the_checkout() -> None:
         ((FAILED, FAILED), PASSED, Verdict.BETTER),
         ((None, None), PASSED, Verdict.BETTER),
         ((None, PASSED), FAILED, Verdict.UNSTABLE),
+        ((SKIPPED, SKIPPED), SKIPPED, Verdict.SAME),
+        ((LOST, LOST), LOST, Verdict.LOST),
     ],
 )
 def test_verdict(base: tuple[Status | None, ...], series: Status | None, verdict: Verdict) -> None:
@@ -93,7 +95,10 @@ def run_upstream(
     fake_path: Callable[[str, str], Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., ExitCode]:
-    """run-selftests --upstream with one script; says: how `two subflows` ends in each run."""
+    """run-selftests --upstream with one script.
+
+    says: how `two subflows` ends in each run; empty: the script ends before it tests.
+    """
     program = fake_path("vng", VNG)
     monkeypatch.setattr(boot, "find_vng", lambda: str(program))
     monkeypatch.setattr(kvm, "usable", lambda *_: False)
@@ -118,10 +123,11 @@ def run_upstream(
     left: list[str] = []
 
     def script(*_: object) -> str:
+        says = left.pop(0)
         (tmp_path / "says").write_text(
             f"@@bpftcp-begin bpf/mptcp\n{PROGS}@@bpftcp-end bpf/mptcp 0\n"
-            f"@@bpftcp-begin upstream/join-f\n{TAP.format(left.pop(0))}"
-            "@@bpftcp-end upstream/join-f 0\n"
+            f"@@bpftcp-begin upstream/join-f\n{TAP.format(says) if says else ''}"
+            f"@@bpftcp-end upstream/join-f {0 if says else 2}\n"
         )
         return f"cat {tmp_path}/says"
 
@@ -146,7 +152,7 @@ def test_twice_on_the_base_once_on_the_series(
     kernel.make_patch(1, 10, "first")
     given = ("--tarball", kernel.tarball(tmp_path / "linux.tar.xz"))
     assert run_upstream(*given, says=["ok", "ok", "ok"]) is ExitCode.PASSED
-    assert "3 same, 0 unstable on the base, 0 regression" in capsys.readouterr().out
+    assert "3 of 3 passed; 3 same, 0 unstable on the base, 0 regression" in capsys.readouterr().out
 
     # What the base did is kept. A regression says so, and where.
     out = tmp_path / "out.json"
@@ -164,6 +170,17 @@ def test_what_the_base_is_not_sure_of(
 ) -> None:
     given = ("--tarball", kernel.tarball(tmp_path / "linux.tar.xz"))
     assert run_upstream(*given, says=["ok", "not ok", "not ok"]) is ExitCode.PASSED
+
+
+def test_what_does_not_run_anywhere(
+    kernel: FakeKernel,
+    run_upstream: Callable[..., ExitCode],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    given = ("--tarball", kernel.tarball(tmp_path / "linux.tar.xz"))
+    assert run_upstream(*given, says=["", "", ""]) is ExitCode.FAILED
+    assert "1 of 2 passed; 1 same, 0 unstable" in capsys.readouterr().out
 
 
 def test_usage(

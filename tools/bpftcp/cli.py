@@ -297,10 +297,10 @@ def _run_upstream(pipeline: Pipeline, args: argparse.Namespace) -> ExitCode:
     kernel = pipeline.build()
     outcome = one_run(pipeline, kernel, pipeline.build_upstream(kernel), "upstream")
     rows = upstream.compare(runs, outcome.results)
-    worse = report.print_comparison(rows, outcome, kernel, args.json)
+    bad = report.print_comparison(rows, outcome, kernel, args.json)
     if report.print_crash(outcome.guest, outcome.splats, kernel):
         return ExitCode.CRASHED
-    return ExitCode.FAILED if worse else ExitCode.PASSED
+    return ExitCode.FAILED if bad else ExitCode.PASSED
 
 
 def _count(text: str) -> int:

@@ -85,7 +85,7 @@ def print_results(report: Report, kernel: Kernel) -> None:
 def print_comparison(
     rows: Sequence[Row], report: Report, kernel: Kernel, json: Path | None
 ) -> list[Row]:
-    """The kernel's own tests on the base and on the series; returns the regressions."""
+    """The kernel's own tests on the base and on the series; returns what fails."""
     out = _stdout()
     table = Table(box=None, pad_edge=False)
     for title in ("test", *(f"base {n + 1}" for n in range(len(rows[0].base))), "series", ""):
@@ -96,18 +96,22 @@ def print_comparison(
             Text(row.name), *ends, "" if row.verdict is Verdict.SAME else row.verdict.value
         )
     out.print(table)
-    worse = [row for row in rows if row.verdict is Verdict.WORSE]
+    bad = [row for row in rows if row.verdict in upstream.BAD]
     details = {r.name: r.detail for r in report.results}
-    for row in worse:
+    for row in bad:
         out.print(f"\n{row.name}: {row.verdict.value}", style="bold", markup=False)
         for line in details.get(row.name, ())[-30:]:
             out.print(f"    {line}", markup=False)
     counts = [f"{sum(r.verdict is v for r in rows)} {v.value}" for v in Verdict]
-    out.print(f"\nkernel {kernel.build.version}: {', '.join(counts)}", markup=False)
+    passed = sum(row.series is Status.PASSED for row in rows)
+    out.print(
+        f"\nkernel {kernel.build.version}: {passed} of {len(rows)} passed; {', '.join(counts)}",
+        markup=False,
+    )
     out.print(f"output of the tests: {report.guest.output}", markup=False)
     if json:
         upstream.write_json(json, rows, {"kernel": kernel.build.version})
-    return worse
+    return bad
 
 
 def print_bench(
@@ -134,7 +138,7 @@ def print_bench(
         }
         json.write_text(benchdata.to_json(columns, facts), encoding="utf-8")
     worse = benchdata.regressions(columns)
-    for row in worse:
+    for row in bad:
         say(f"bench: {row}")
     return ExitCode.FAILED if worse else ExitCode.PASSED
 

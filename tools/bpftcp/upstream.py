@@ -38,6 +38,11 @@ class Verdict(Enum):
     UNSTABLE = "unstable on the base"
     WORSE = "regression"
     BETTER = "better than the base"
+    LOST = "no result"
+
+
+BAD = (Verdict.WORSE, Verdict.LOST)
+"""What fails the comparison: a test that says nothing anywhere has shown nothing."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +171,7 @@ def _verdict(base: tuple[Status, ...], series: Status) -> Verdict:
     if len(set(base)) > 1:
         return Verdict.UNSTABLE
     if base[0] is series:
-        return Verdict.SAME
+        return Verdict.LOST if series is Status.LOST else Verdict.SAME
     # A skipped test has not passed, and has not failed.
     order = (Status.LOST, Status.FAILED, Status.SKIPPED, Status.PASSED)
     return Verdict.WORSE if order.index(series) < order.index(base[0]) else Verdict.BETTER

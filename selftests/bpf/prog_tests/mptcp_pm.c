@@ -291,6 +291,42 @@ out:
 		pm_wait_subflows(net.cfd, PM_LINKS);
 }
 
+static void own_link_down(void)
+{
+	SYS_NOFAIL("ip -n " PM_CLIENT " link set c1 down");
+}
+
+static void own_link_gone(void)
+{
+	SYS_NOFAIL("ip -n " PM_CLIENT " link del c1");
+}
+
+/* An interface of the client's is set down, and up; then it is no more. */
+static void test_down(void)
+{
+	const char *addr = pm_addr(net.family, 1, false);
+
+	if (pm_pair(&net, "fullmesh", NULL) ||
+	    !pm_wait_subflows(net.cfd, PM_LINKS))
+		return;
+	pm_transfer(&net, 4 << 20, own_link_down);
+	if (!pm_wait_subflows(net.cfd, PM_LINKS - 1) ||
+	    !pm_wait_subflows(net.sfd, PM_LINKS - 1))
+		return;
+	ASSERT_FALSE(has_pair(net.cfd, addr, pm_addr(net.family, 0, true)), "down");
+	pm_restore(&net);
+	if (!pm_wait_subflows(net.cfd, PM_LINKS) ||
+	    !pm_wait_subflows(net.sfd, PM_LINKS))
+		return;
+	ASSERT_TRUE(has_pair(net.cfd, addr, pm_addr(net.family, 0, true)), "up");
+	pm_transfer(&net, 4 << 20, own_link_gone);
+	if (!pm_wait_subflows(net.cfd, PM_LINKS - 1) ||
+	    !pm_wait_subflows(net.sfd, PM_LINKS - 1))
+		return;
+	ASSERT_FALSE(has_pair(net.cfd, addr, pm_addr(net.family, 0, true)), "gone");
+	pm_transfer(&net, 1 << 20, NULL);
+}
+
 /* Beyond the router, where nobody tells the client: it completes on the others. */
 static void test_beyond(void)
 {
@@ -327,6 +363,7 @@ static void test_address(void)
 	ASSERT_FALSE(has_pair(net.cfd, addr, pm_addr(net.family, 0, true)), "gone");
 	pm_transfer(&net, 4 << 20, addr_back);
 	if (!pm_wait_subflows(net.cfd, PM_LINKS) ||
+	    !pm_wait_subflows(net.sfd, PM_LINKS) ||
 	    !pm_wait_subflows(other.cfd, PM_LINKS))
 		goto out;
 	ASSERT_TRUE(has_pair(net.cfd, addr, pm_addr(net.family, 0, true)), "back");
@@ -338,9 +375,74 @@ out:
 	pm_close_pair(&other);
 }
 
+/* At once, so that nothing can be told from the one when the other is gone, either */
+static void two_addrs_gone(void)
+{
+	FILE *f = pm_ip("-n " PM_CLIENT);
+	int i;
+
+	if (!f)
+		return;
+	for (i = 0; i < 2; i++)
+		fprintf(f, "addr del %s/%d dev c%d\n", pm_addr(net.family, i, false),
+			net.family == AF_INET ? 24 : 64, i);
+	pm_ip_end(f, "addresses");
+}
+
+/* The server sends, when the first address goes, and another with it. */
+static void test_download(void)
+{
+	struct pm_net back;
+
+	if (pm_pair(&net, "fullmesh", NULL) ||
+	    !pm_wait_subflows(net.cfd, PM_LINKS) ||
+	    !pm_wait_subflows(net.sfd, PM_LINKS))
+		return;
+	back = (struct pm_net){ .cfd = net.sfd, .sfd = net.cfd };
+	if (pm_transfer(&back, 4 << 20, two_addrs_gone) ||
+	    !pm_wait_subflows(net.cfd, PM_LINKS - 2) ||
+	    !pm_wait_subflows(net.sfd, PM_LINKS - 2))
+		return;
+	ASSERT_TRUE(has_pair(net.cfd, pm_addr(net.family, 2, false),
+			     pm_addr(net.family, 0, true)), "the third");
+	/* told, and not found out */
+	pm_wait_counter(PM_SERVER, "RmAddr", 2);
+	pm_transfer(&back, 1 << 20, NULL);
+	pm_transfer(&net, 1 << 20, NULL);
+}
+
+/* Sessions within the host have no other addresses, and keep the one that they have. */
+static void test_local(void)
+{
+	struct pm_net local = { .family = net.family, .lfd = -1, .cfd = -1, .sfd = -1 };
+	const char *lo = net.family == AF_INET ? "127.0.0.1" : "::1";
+	struct sockaddr_storage ss;
+	socklen_t len;
+
+	local.lfd = pm_listen(&local, NULL);
+	local.cfd = pm_socket(&local, PM_SERVER, "fullmesh");
+	if (local.lfd < 0 || local.cfd < 0)
+		goto out;
+	len = pm_sockaddr(&local, lo, PM_PORT, &ss);
+	if (!ASSERT_OK(connect(local.cfd, (void *)&ss, len), "connect"))
+		goto out;
+	local.sfd = accept(local.lfd, NULL, NULL);
+	if (!ASSERT_OK_FD(local.sfd, "accept") || pm_byte(local.cfd, local.sfd) ||
+	    pm_byte(local.sfd, local.cfd))
+		goto out;
+	SYS(out, "ip -n " PM_SERVER " addr add 10.74.0.1/24 dev s1");
+	usleep(500000);
+	ASSERT_EQ(pm_subflows(local.cfd), 1, "subflows");
+	ASSERT_TRUE(has_pair(local.cfd, lo, lo), "of lo");
+	pm_transfer(&local, 100000, NULL);
+out:
+	pm_close_pair(&local);
+}
+
 static void test_delayed(void)
 {
 	struct delayed_config *config = &delayed->data_delayed->delayed_config;
+	__u64 start;
 
 	/* by bytes */
 	config->after_ms = 1000000;
@@ -358,9 +460,12 @@ static void test_delayed(void)
 	config->after_ms = 300;
 	config->after_bytes = 1 << 30;
 	config->subflows = 1;
+	start = pm_now_ms();
 	if (pm_pair(&net, "delayed", NULL))
 		return;
 	pm_wait_subflows(net.cfd, 2);
+	pm_wait_subflows(net.sfd, 2);
+	ASSERT_GE(pm_now_ms() - start, 300, "milliseconds");
 	pm_transfer(&net, 100000, NULL);
 }
 
@@ -371,11 +476,23 @@ static int state_of(int fd, struct recreate_state *state)
 			 "state") ? 0 : -1;
 }
 
+static bool wait_tries(int fd, __u32 tries, struct recreate_state *state)
+{
+	__u64 end = pm_now_ms() + PM_TIMEOUT_MS;
+
+	do {
+		usleep(10000);
+		if (state_of(fd, state))
+			return false;
+	} while (state->tries < tries && pm_now_ms() < end);
+	return ASSERT_GE(state->tries, tries, "tries");
+}
+
 static void test_recreate(void)
 {
 	struct recreate_config *config = &recreate->data_recreate->recreate_config;
 	struct recreate_state state;
-	__u64 end;
+	int i;
 
 	config->first_ms = 100;
 	config->max_ms = 400;
@@ -384,31 +501,21 @@ static void test_recreate(void)
 		return;
 	ASSERT_EQ(state.tries, 1, "tries");
 
-	/* Reset: opened again, with another port */
-	if (pm_reset_subflow(&net, 1))
-		return;
-	end = pm_now_ms() + PM_TIMEOUT_MS;
-	do {
-		usleep(10000);
-		if (state_of(net.cfd, &state))
+	/* Reset, the one that was added and the first: opened again */
+	for (i = 1; i >= 0; i--) {
+		if (!pm_wait_subflows(net.sfd, 2) || pm_reset_subflow(&net, i) ||
+		    !wait_tries(net.cfd, 3 - i, &state))
 			return;
-	} while (state.tries < 2 && pm_now_ms() < end);
-	ASSERT_EQ(state.tries, 2, "tries");
-	ASSERT_EQ(state.err, -ECONNRESET, "error");
-	pm_wait_subflows(net.cfd, 2);
-	pm_transfer(&net, 100000, NULL);
+		ASSERT_EQ(state.tries, 3 - i, "tries");
+		ASSERT_EQ(state.err, -ECONNRESET, "error");
+		pm_wait_subflows(net.cfd, 2);
+		pm_transfer(&net, 100000, NULL);
+	}
 
 	/* Not wanted: tried again, not without end at once */
 	pm_limits(PM_SERVER, 0, 0);
-	if (pm_reset_subflow(&net, 1))
+	if (pm_reset_subflow(&net, 1) || !wait_tries(net.cfd, 8, &state))
 		goto out;
-	end = pm_now_ms() + PM_TIMEOUT_MS;
-	do {
-		usleep(10000);
-		if (state_of(net.cfd, &state))
-			goto out;
-	} while (state.tries < 6 && pm_now_ms() < end);
-	ASSERT_GE(state.tries, 6, "tries");
 	ASSERT_EQ(state.wait_ms, 400, "longest");
 	ASSERT_LT(state.err, 0, "error");
 	pm_limits(PM_SERVER, 8, 8);
@@ -494,8 +601,11 @@ void serial_test_mptcp_pm(void)
 		{ "links", test_links },
 		{ "mapped", test_mapped, true },
 		{ "carrier", test_carrier },
+		{ "down", test_down },
 		{ "beyond", test_beyond },
 		{ "address", test_address },
+		{ "download", test_download },
+		{ "local", test_local },
 		{ "reconnect", test_reconnect },
 		{ "delayed", test_delayed },
 		{ "recreate", test_recreate },

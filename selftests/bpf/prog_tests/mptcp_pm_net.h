@@ -604,6 +604,18 @@ static inline int pm_find(int fd, const char *local, const char *remote)
 	return -1;
 }
 
+/* How many are to that port */
+static inline int pm_to_port(int fd, int port)
+{
+	struct pm_subflows subflows;
+	int i, nr = 0;
+
+	pm_get_subflows(fd, &subflows);
+	for (i = 0; i < subflows.nr; i++)
+		nr += pm_port(&subflows.remote[i]) == port;
+	return nr;
+}
+
 /* Until there are so many subflows */
 static inline bool pm_wait_subflows(int fd, int nr)
 {
@@ -663,21 +675,32 @@ static inline int pm_ifindex(int link)
 	return index;
 }
 
-/* Sent by the client on a link */
-static inline __u64 pm_link_bytes(int link)
+static inline __u64 pm_link_count(int link, const char *name)
 {
 	char buf[32] = {}, cmd[128];
 	FILE *f;
 
 	snprintf(cmd, sizeof(cmd), "ip netns exec " PM_CLIENT
-		 " cat /sys/class/net/c%d/statistics/tx_bytes", link);
+		 " cat /sys/class/net/c%d/statistics/%s", link, name);
 	f = popen(cmd, "r");
 	if (!ASSERT_OK_PTR(f, "popen"))
 		return 0;
-	if (!ASSERT_OK_PTR(fgets(buf, sizeof(buf), f), "tx_bytes"))
+	if (!ASSERT_OK_PTR(fgets(buf, sizeof(buf), f), name))
 		buf[0] = 0;
 	pclose(f);
 	return strtoull(buf, NULL, 10);
+}
+
+/* Sent by the client on a link */
+static inline __u64 pm_link_bytes(int link)
+{
+	return pm_link_count(link, "tx_bytes");
+}
+
+/* Sent to it */
+static inline __u64 pm_link_bytes_in(int link)
+{
+	return pm_link_count(link, "rx_bytes");
 }
 
 /* The router passes nothing of a link on any more, and tells nobody. */

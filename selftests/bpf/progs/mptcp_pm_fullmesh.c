@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /* A subflow from each of our addresses to each that the server has and announces, while
- * they are there. What fails is tried again: an address can be there before its route.
+ * they are there: a deprecated one counts as gone. What fails is tried again: an address
+ * can be there before its route.
  */
 #include "mptcp_pm.h"
 
-#define REMOTES		8
+#define REMOTES		64	/* that is the highest limit */
 #define FIRST_MS	100	/* doubled with each try */
 #define MAX_MS		60000
 
@@ -21,49 +22,48 @@ static void look(struct mptcp_sock *msk, bool now)
 {
 	struct mesh *mesh = bpf_sk_storage_get(&meshes, msk, 0, 0);
 
-	if (!mesh)
-		return;
-	mesh->wait_ms = now ? FIRST_MS : mesh->wait_ms;
-	bpf_mptcp_pm_set_timer(msk, now ? 1 : mesh->wait_ms);
+	if (mesh && now)
+		mesh->wait_ms = FIRST_MS;
+	if (mesh)
+		bpf_mptcp_pm_set_timer(msk, now ? 1 : mesh->wait_ms);
 }
 
-static void add(struct mptcp_sock *msk, const struct mptcp_addr_info *addr, __u64 flags)
+/* what the ID is of; family 0: nothing */
+static void set(struct mptcp_sock *msk, const struct mptcp_addr_info *addr, __u64 flags)
 {
 	struct mesh *mesh = bpf_sk_storage_get(&meshes, msk, 0, flags);
-	int i;
+	__u32 i, at = REMOTES;
 
-	for (i = 0; mesh && i < REMOTES; i++)
-		if (!mesh->remote[i].family || addr_equal(&mesh->remote[i], addr)) {
-			addr_copy(&mesh->remote[i], addr);
-			return look(msk, true);
-		}
+	bpf_for(i, 0, mesh ? REMOTES : 0)
+		if (mesh->remote[i].family ? mesh->remote[i].id == addr->id : at == REMOTES)
+			at = i;
+	if (mesh && at < REMOTES)
+		addr_copy(&mesh->remote[at], addr);
+	look(msk, true);
 }
 
+/* Not for sessions within the host, or the link */
 SEC("struct_ops.s")
 void BPF_PROG(fullmesh_established, struct mptcp_sock *msk)
 {
 	struct mptcp_addr_info local, addr;
 
-	if (!msk->pm.server_side && pm_initial(msk, &local, &addr))
-		add(msk, &addr, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!msk->pm.server_side && pm_initial(msk, &local, &addr) &&
+	    pm_have_local(msk, &local))
+		set(msk, &addr, BPF_SK_STORAGE_GET_F_CREATE);
 }
 
 SEC("struct_ops.s")
 void BPF_PROG(fullmesh_announced, struct mptcp_sock *msk,
 	      const struct mptcp_addr_info *addr)
 {
-	add(msk, addr, 0);
+	set(msk, addr, 0);
 }
 
 SEC("struct_ops.s")
 void BPF_PROG(fullmesh_removed, struct mptcp_sock *msk, __u8 id)
 {
-	struct mesh *mesh = bpf_sk_storage_get(&meshes, msk, 0, 0);
-	int i;
-
-	for (i = 0; mesh && i < REMOTES; i++)
-		if (mesh->remote[i].id == id)
-			mesh->remote[i].family = 0;
+	set(msk, &(struct mptcp_addr_info){ .id = id }, 0);
 }
 
 SEC("struct_ops.s")
@@ -88,9 +88,9 @@ void BPF_PROG(fullmesh_timeout, struct mptcp_sock *msk)
 	int i, j, ifindex, err = 0;
 	__u64 cursor = 0;
 
-	pm_drop_gone(msk);
 	if (!mesh)
 		return;
+	pm_drop_gone(msk);
 	mesh->wait_ms = mesh->wait_ms < MAX_MS / 2 ? mesh->wait_ms * 2 : MAX_MS;
 	pm_for_each_local(j, msk, cursor, local, ifindex)
 		bpf_for(i, 0, REMOTES)

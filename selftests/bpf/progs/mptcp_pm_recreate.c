@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-/* One more subflow, which is opened again when it is lost, or could not be opened:
- * at once, then after a time that doubles.
+/* One more subflow, and as many again when one is lost, the first too, or could not be
+ * opened: at once, then after a time that doubles until one lasts for longer.
  */
 #include "mptcp_pm.h"
 #include "mptcp_pm_recreate.h"
+
+#define SUBFLOWS	2
 
 char _license[] SEC("license") = "GPL";
 
@@ -29,13 +31,21 @@ SEC("struct_ops.s")
 void BPF_PROG(recreate_timeout, struct mptcp_sock *msk)
 {
 	struct recreate_state *state = bpf_sk_storage_get(&recreate_states, msk, 0, 0);
+	struct mptcp_subflow_context *subflow;
+	int i, nr = 0;
 
 	if (!state)
 		return;
-	state->tries++;
-	state->id = bpf_mptcp_pm_open(msk, NULL, NULL, 0, 0);
-	if (state->id < 0)
-		again(msk, state);
+	bpf_for_each(mptcp_subflow, subflow, msk)
+		nr++;
+	bpf_for(i, nr, SUBFLOWS) {
+		state->tries++;
+		state->opened = bpf_ktime_get_ns();
+		if (bpf_mptcp_pm_open(msk, NULL, NULL, 0, 0) < 0) {
+			again(msk, state);
+			break;
+		}
+	}
 }
 
 SEC("struct_ops.s")
@@ -57,11 +67,12 @@ void BPF_PROG(recreate_subflow_closed, struct mptcp_sock *msk,
 {
 	struct recreate_state *state = bpf_sk_storage_get(&recreate_states, msk, 0, 0);
 
-	if (!state || state->id != subflow->subflow_id)
+	if (!state || !err)
 		return;
 	state->err = err;
 	/* A server that refuses it does so after the handshake. */
-	if (subflow->fully_established)
+	if (subflow->fully_established &&
+	    bpf_ktime_get_ns() - state->opened > state->wait_ms * 1000000ULL)
 		state->wait_ms = 0;
 	again(msk, state);
 }

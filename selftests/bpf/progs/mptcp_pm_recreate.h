@@ -8,8 +8,8 @@ struct recreate_config {
 };
 
 struct recreate_state {
-	int id;			/* of the subflow, or why there is none */
-	int err;		/* of the last one */
+	__u64 opened;		/* the last one, nanoseconds */
+	int err;		/* of the last one that was lost */
 	__u32 wait_ms;		/* before the next try but one, 0: at once */
 	__u32 tries;
 };

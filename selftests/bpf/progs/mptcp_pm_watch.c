@@ -15,6 +15,7 @@ __u32 closed_id;
 __u16 closed_port;		/* the remote one */
 __u8 removed_id;
 __u8 prio;
+__u32 prio_id;
 __u8 join_backup;		/* of the last that the peer added */
 struct watch_end announced;
 struct watch_tried tried[NR_WATCH];	/* in release(), and in others once it is TCP */
@@ -194,6 +195,7 @@ void BPF_PROG(watch_subflow_prio, struct mptcp_sock *msk,
 	      struct mptcp_subflow_context *subflow)
 {
 	prio = subflow->backup;
+	prio_id = subflow->subflow_id;
 	count(msk, WATCH_SUBFLOW_PRIO);
 }
 
@@ -221,7 +223,16 @@ void BPF_PROG(watch_addr_removed, struct mptcp_sock *msk, __u8 id)
 SEC("struct_ops.s")
 void BPF_PROG(watch_addrs_changed, struct mptcp_sock *msk)
 {
-	count(msk, WATCH_ADDRS_CHANGED);
+	struct watch_session *s = count(msk, WATCH_ADDRS_CHANGED);
+	struct mptcp_addr_info addr;
+	unsigned int addrs = 0;
+	__u64 cursor = 0;
+	int i, ifindex;
+
+	pm_for_each_local(i, msk, cursor, addr, ifindex)
+		addrs++;
+	if (s)
+		s->addrs = addrs;
 }
 
 SEC("struct_ops.s")

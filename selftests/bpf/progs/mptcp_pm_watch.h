@@ -34,6 +34,7 @@ struct watch_session {
 	unsigned int calls;	/* of all that is told */
 	unsigned int established;
 	unsigned int subflows;
+	unsigned int addrs;	/* ours, when it was last told of changes */
 };
 
 /* What came of trying what there is, at once: on the last subflow, if there are any */
