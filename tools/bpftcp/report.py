@@ -138,7 +138,7 @@ def print_bench(
         }
         json.write_text(benchdata.to_json(columns, facts), encoding="utf-8")
     worse = benchdata.regressions(columns)
-    for row in bad:
+    for row in worse:
         say(f"bench: {row}")
     return ExitCode.FAILED if worse else ExitCode.PASSED
 

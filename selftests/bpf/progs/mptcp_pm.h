@@ -36,7 +36,7 @@ extern int bpf_mptcp_pm_remote(const struct mptcp_subflow_context *subflow,
 			       struct mptcp_addr_info *addr, __u32 addr__sz) __ksym;
 extern int bpf_mptcp_pm_next_local(const struct mptcp_sock *msk, __u64 *cursor,
 				   struct mptcp_addr_info *addr,
-				   __u32 addr__sz) __ksym;
+				   __u32 addr__sz, __u32 flags) __ksym;
 
 extern int bpf_iter_mptcp_subflow_new(struct bpf_iter_mptcp_subflow *it,
 				      struct mptcp_sock *msk) __weak __ksym;
@@ -48,10 +48,10 @@ bpf_iter_mptcp_subflow_destroy(struct bpf_iter_mptcp_subflow *it) __weak __ksym;
 /* For each address that can be used, and its interface; cursor is 0 before. The verifier
  * wants an end.
  */
-#define pm_for_each_local(i, msk, cursor, addr, ifindex)		\
+#define pm_for_each_local(i, msk, cursor, addr, ifindex, flags)		\
 	bpf_for(i, 0, 1024)						\
 		if (((ifindex) = bpf_mptcp_pm_next_local(msk, &(cursor),	\
-					&(addr), sizeof(addr))) < 0)	\
+				&(addr), sizeof(addr), flags)) < 0)	\
 			break;						\
 		else
 
@@ -103,7 +103,7 @@ pm_have_subflow(struct mptcp_sock *msk, const struct mptcp_addr_info *local,
 	return found;
 }
 
-/* Can a subflow be opened from here? */
+/* Is it an address of a link that can be used, though it may be deprecated? */
 static __attribute__((unused)) bool
 pm_have_local(struct mptcp_sock *msk, const struct mptcp_addr_info *addr)
 {
@@ -111,7 +111,7 @@ pm_have_local(struct mptcp_sock *msk, const struct mptcp_addr_info *addr)
 	__u64 cursor = 0;
 	int i, ifindex;
 
-	pm_for_each_local(i, msk, cursor, local, ifindex) {
+	pm_for_each_local(i, msk, cursor, local, ifindex, MPTCP_PM_LOCAL_DEPRECATED) {
 		if (addr_equal(&local, addr))
 			return true;
 	}

@@ -55,7 +55,7 @@ ACCEPT(accept_subflows, "struct_ops",
 ACCEPT(accept_addrs, "struct_ops",
        struct mptcp_addr_info local;
        __u64 cursor = 0;
-       bpf_mptcp_pm_next_local(msk, &cursor, &local, sizeof(local)););
+       bpf_mptcp_pm_next_local(msk, &cursor, &local, sizeof(local), 0););
 ACCEPT(accept_join_write, "struct_ops",
        ((struct mptcp_pm_join *)join)->backup = 1;);
 ACCEPT(accept_msk_write, "struct_ops",
@@ -95,7 +95,7 @@ SESSION(local_short, established, "struct_ops.s",
 SESSION(cursor_of_session, established, "struct_ops.s",
 	struct mptcp_addr_info local;
 	bpf_mptcp_pm_next_local(msk, (__u64 *)&msk->write_seq, &local,
-				sizeof(local)););
+				sizeof(local), 0););
 SESSION(announce_null, established, "struct_ops.s",
 	bpf_mptcp_pm_announce(msk, NULL););
 SESSION(setsockopt, established, "struct_ops",

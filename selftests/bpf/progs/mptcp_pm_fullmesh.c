@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* A subflow from each of our addresses to each that the server has and announces, while
- * they are there: a deprecated one counts as gone. What fails is tried again: an address
- * can be there before its route.
+ * they are there. What fails is tried again: an address can be there before its route.
  */
 #include "mptcp_pm.h"
 
@@ -92,7 +91,7 @@ void BPF_PROG(fullmesh_timeout, struct mptcp_sock *msk)
 		return;
 	pm_drop_gone(msk);
 	mesh->wait_ms = mesh->wait_ms < MAX_MS / 2 ? mesh->wait_ms * 2 : MAX_MS;
-	pm_for_each_local(j, msk, cursor, local, ifindex)
+	pm_for_each_local(j, msk, cursor, local, ifindex, 0)
 		bpf_for(i, 0, REMOTES)
 			if (local.family == mesh->remote[i].family &&
 			    !pm_have_subflow(msk, &local, &mesh->remote[i]))

@@ -13,6 +13,7 @@ __u64 errors;			/* callbacks that were not in order */
 int closed_err;
 __u32 closed_id;
 __u16 closed_port;		/* the remote one */
+__u16 closed_from;		/* the local one */
 __u8 removed_id;
 __u8 prio;
 __u32 prio_id;
@@ -125,7 +126,7 @@ static int obey(struct mptcp_sock *msk)
 		bpf_for_each(mptcp_subflow, subflow, msk)
 			ret++;
 		cmd.addrs = cmd.addrs_lo = 0;
-		pm_for_each_local(i, msk, cursor, addr, ifindex) {
+		pm_for_each_local(i, msk, cursor, addr, ifindex, cmd.flags) {
 			cmd.addrs++;
 			cmd.addrs_lo += !ifindex;
 		}
@@ -185,6 +186,8 @@ void BPF_PROG(watch_subflow_closed, struct mptcp_sock *msk,
 	closed_id = subflow->subflow_id;
 	if (!bpf_mptcp_pm_remote(subflow, &addr, sizeof(addr)))
 		closed_port = addr.port;
+	if (!bpf_mptcp_pm_local(subflow, &addr, sizeof(addr)))
+		closed_from = addr.port;
 	if (reopen && bpf_mptcp_pm_open(msk, NULL, NULL, 0, 0) > 0)
 		__sync_fetch_and_add(&reopened, 1);
 	count(msk, WATCH_SUBFLOW_CLOSED);
@@ -229,7 +232,7 @@ void BPF_PROG(watch_addrs_changed, struct mptcp_sock *msk)
 	__u64 cursor = 0;
 	int i, ifindex;
 
-	pm_for_each_local(i, msk, cursor, addr, ifindex)
+	pm_for_each_local(i, msk, cursor, addr, ifindex, 0)
 		addrs++;
 	if (s)
 		s->addrs = addrs;
