@@ -769,6 +769,34 @@ static void test_busy(void)
 	ASSERT_EQ(bss->errors, 0, "order");
 }
 
+/* Two addresses at once: the peer is told of both, on the subflow that is left. */
+static void test_drop(void)
+{
+	struct watch_cmd *cmd = &bss->cmd;
+	int i, id = 0;
+
+	if (watch_pair() || !pm_wait_value(&bss->events[WATCH_ESTABLISHED], 1))
+		return;
+	for (i = 1; i < 3; i++) {
+		cmd->id = id;
+		cmd->ifindex = pm_ifindex(i);
+		id = obey(net.cfd, WATCH_OPEN);
+		if (!ASSERT_GT(id, 1, "open") || !pm_wait_subflows(net.cfd, i + 1) ||
+		    !pm_wait_subflows(net.sfd, i + 1))
+			return;
+	}
+	/* The initial one, and the first that was added. Nothing else tells the server. */
+	if (pm_cut(&net, 0) || pm_cut(&net, 1))
+		return;
+	ASSERT_EQ(obey(net.cfd, WATCH_DROP), 0, "drop");
+	if (!pm_wait_subflows(net.cfd, 1) || !pm_wait_subflows(net.sfd, 1))
+		return;
+	ASSERT_GE(pm_find(net.cfd, net_addr(2, false), net_addr(0, true)), 0, "left");
+	pm_wait_counter(PM_SERVER, "RmAddr", 2);
+	pm_transfer(&net, 100000, NULL);
+	ASSERT_EQ(bss->errors, 0, "order");
+}
+
 /* No subflow is left, and none is added: both ends are told that it is over. */
 static void test_alone(void)
 {
@@ -1532,6 +1560,7 @@ void serial_test_mptcp_pm_life(void)
 		{ "misuse", test_misuse },
 		{ "timer", test_timer },
 		{ "busy", test_busy },
+		{ "drop", test_drop },
 		{ "alone", test_alone },
 		{ "select", test_select },
 		{ "register", test_register },

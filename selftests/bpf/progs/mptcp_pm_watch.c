@@ -120,6 +120,15 @@ static int obey(struct mptcp_sock *msk)
 		return bpf_mptcp_pm_announce(msk, &local);
 	case WATCH_WITHDRAW:
 		return bpf_mptcp_pm_withdraw(msk, cmd.id);
+	case WATCH_DROP:
+		bpf_for_each(mptcp_subflow, subflow, msk) {
+			if (subflow->subflow_id > cmd.id)
+				continue;
+			bpf_mptcp_pm_local(subflow, &addr, sizeof(addr));
+			ret |= bpf_mptcp_pm_close(msk, subflow);
+			ret |= bpf_mptcp_pm_withdraw(msk, addr.id);
+		}
+		return ret;
 	case WATCH_TIMER:
 		return bpf_mptcp_pm_set_timer(msk, cmd.id);
 	case WATCH_LIST:

@@ -24,6 +24,7 @@ enum watch_op {
 	WATCH_BACKUP,		/* as well, flags: on */
 	WATCH_ANNOUNCE,		/* local */
 	WATCH_WITHDRAW,		/* the ID */
+	WATCH_DROP,		/* all subflows up to the ID, and their addresses */
 	WATCH_TIMER,		/* id: milliseconds */
 	WATCH_LIST,		/* how many subflows, and addresses, there are */
 	WATCH_WAIT_TCP,		/* until the session is TCP, then try what there is */
