@@ -797,6 +797,31 @@ static void test_drop(void)
 	ASSERT_EQ(bss->errors, 0, "order");
 }
 
+/* The only subflow and its address are dropped, the same address is used again: what was
+ * told of the first does not meet the second.
+ */
+static void test_again(void)
+{
+	if (watch_pair() || !pm_wait_value(&bss->events[WATCH_ESTABLISHED], 1))
+		return;
+	bss->cmd.id = 1;
+	ASSERT_EQ(obey(net.cfd, WATCH_DROP), 0, "drop");
+	if (!pm_wait_subflows(net.cfd, 0) || !pm_wait_subflows(net.sfd, 0))
+		return;
+	clear_cmd();
+	set_end(&bss->cmd.local, net.family, net_addr(0, false), 0);
+	bss->cmd.has_local = 1;
+	ASSERT_GT(obey(net.cfd, WATCH_OPEN), 1, "open");
+	if (!pm_wait_subflows(net.sfd, 1))
+		return;
+	pm_transfer(&net, 100000, NULL);
+	usleep(200000);
+	ASSERT_EQ(pm_subflows(net.cfd), 1, "client's");
+	ASSERT_EQ(pm_subflows(net.sfd), 1, "server's");
+	pm_wait_counter(PM_SERVER, "RmAddr", 1);
+	ASSERT_EQ(EVENT(SUBFLOW_CLOSED), 1, "subflow_closed");
+}
+
 /* No subflow is left, and none is added: both ends are told that it is over. */
 static void test_alone(void)
 {
@@ -1561,6 +1586,7 @@ void serial_test_mptcp_pm_life(void)
 		{ "timer", test_timer },
 		{ "busy", test_busy },
 		{ "drop", test_drop },
+		{ "again", test_again },
 		{ "alone", test_alone },
 		{ "select", test_select },
 		{ "register", test_register },

@@ -4,7 +4,7 @@
  */
 #include "mptcp_pm.h"
 
-#define REMOTES		64	/* that is the highest limit */
+#define REMOTES		65	/* the first, and the highest limit */
 #define FIRST_MS	100	/* doubled with each try */
 #define MAX_MS		60000
 
