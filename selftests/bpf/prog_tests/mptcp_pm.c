@@ -171,10 +171,15 @@ out:
 		SYS_NOFAIL("tc -n " PM_CLIENT " qdisc del dev c%d root", i);
 }
 
+static void del_addr(int link)
+{
+	SYS_NOFAIL("ip -n " PM_CLIENT " addr del %s/%d dev c%d",
+		   pm_addr(net.family, link, false), net.family == AF_INET ? 24 : 64, link);
+}
+
 static void addr_gone(void)
 {
-	SYS_NOFAIL("ip -n " PM_CLIENT " addr del %s/%d dev c1",
-		   pm_addr(net.family, 1, false), net.family == AF_INET ? 24 : 64);
+	del_addr(1);
 }
 
 /* with duplicate address detection */
@@ -377,8 +382,7 @@ out:
 
 static void first_addr_gone(void)
 {
-	SYS_NOFAIL("ip -n " PM_CLIENT " addr del %s/%d dev c0",
-		   pm_addr(net.family, 0, false), net.family == AF_INET ? 24 : 64);
+	del_addr(0);
 }
 
 /* The server sends, when the address of the first subflow goes. */
@@ -390,7 +394,7 @@ static void test_download(void)
 	    !pm_wait_subflows(net.cfd, PM_LINKS) ||
 	    !pm_wait_subflows(net.sfd, PM_LINKS))
 		return;
-	back = (struct pm_net){ .cfd = net.sfd, .sfd = net.cfd };
+	back = pm_back(&net);
 	if (pm_transfer(&back, 4 << 20, first_addr_gone) ||
 	    !pm_wait_subflows(net.cfd, PM_LINKS - 1) ||
 	    !pm_wait_subflows(net.sfd, PM_LINKS - 1))

@@ -491,7 +491,7 @@ static void test_cut(void)
 /* By a transfer of a megabyte from the server: what it sends on the first link */
 static __u64 bytes_of_first(void)
 {
-	struct pm_net back = { .cfd = net.sfd, .sfd = net.cfd };
+	struct pm_net back = pm_back(&net);
 	__u64 before = pm_link_bytes_in(0);
 
 	return pm_transfer(&back, 1 << 20, NULL) ? 0 : pm_link_bytes_in(0) - before;
@@ -704,7 +704,7 @@ static bool close_only(int id)
 /* Another one, and what it can be told on: the ID */
 static int open_only(void)
 {
-	struct pm_net back = { .cfd = net.sfd, .sfd = net.cfd };
+	struct pm_net back = pm_back(&net);
 	int id;
 
 	clear_cmd();
@@ -1249,7 +1249,7 @@ static void check_tried(enum watch_event event, int err, int subflows)
  */
 static bool check_tcp(int sessions)
 {
-	struct pm_net back = { .cfd = net.sfd, .sfd = net.cfd };
+	struct pm_net back = pm_back(&net);
 	struct pm_net other = { .family = net.family, .lfd = -1, .cfd = -1, .sfd = -1 };
 	const struct path_way *ways = path->bss->ways;
 	__u64 was = EVENT(ESTABLISHED);

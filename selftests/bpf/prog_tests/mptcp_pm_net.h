@@ -360,6 +360,12 @@ static inline int pm_connect(struct pm_net *n, int fd)
 	return pm_connect_to(n, fd, 0);
 }
 
+/* The ends the other way round, for a transfer */
+static inline struct pm_net pm_back(const struct pm_net *n)
+{
+	return (struct pm_net){ .cfd = n->sfd, .sfd = n->cfd };
+}
+
 /* length bytes from the client to the server; half-way, half() is called */
 static inline int pm_transfer(struct pm_net *n, int length, void (*half)(void))
 {

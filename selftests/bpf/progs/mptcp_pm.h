@@ -137,26 +137,21 @@ pm_initial(struct mptcp_sock *msk, struct mptcp_addr_info *local,
 	return false;
 }
 
-/* Close the subflows from addresses that are gone, and have the peer do so: it is told on
- * one that is not closed.
+/* Close the subflows from addresses that are gone, and have the peer do so: it is told of
+ * all of them at once, on one that is not closed.
  */
 static __attribute__((unused)) void pm_drop_gone(struct mptcp_sock *msk)
 {
 	struct mptcp_subflow_context *subflow;
 	struct mptcp_addr_info addr;
-	__u64 gone[4] = {};
-	int i;
 
 	bpf_for_each(mptcp_subflow, subflow, msk) {
 		bpf_mptcp_pm_local(subflow, &addr, sizeof(addr));
 		if (!pm_have_local(msk, &addr)) {
 			bpf_mptcp_pm_close(msk, subflow);
-			gone[(addr.id >> 6) & 3] |= 1ULL << (addr.id & 63);
+			bpf_mptcp_pm_withdraw(msk, addr.id);
 		}
 	}
-	bpf_for(i, 0, 256)
-		if (gone[(i >> 6) & 3] & 1ULL << (i & 63))
-			bpf_mptcp_pm_withdraw(msk, i);
 }
 
 #endif
