@@ -36,9 +36,10 @@ def test_jobs_of_a_section(tmp_path: Path) -> None:
         upstream.read_jobs(tmp_path, "most", None)
     with pytest.raises(UsageError, match="there is: upstream/a, upstream/join-f, bpf/mptcp"):
         upstream.read_jobs(tmp_path, "ci", "z")
-    (tmp_path / upstream.LIST).write_text("a.sh\n")
-    with pytest.raises(UsageError, match="in no section"):
-        upstream.read_jobs(tmp_path, "ci", None)
+    for text in ("a.sh\n", "[ci] is what fits\n"):
+        (tmp_path / upstream.LIST).write_text(text)
+        with pytest.raises(UsageError, match="in no section"):
+            upstream.read_jobs(tmp_path, "ci", None)
 
 
 def test_the_list_in_the_checkout() -> None:

@@ -64,7 +64,7 @@ def read_jobs(selftests_folder: Path, section: str, expression: str | None) -> l
         words = shlex.split(line, comments=True)
         if not words:
             continue
-        if match := _SECTION.fullmatch(words[0]):
+        if match := _SECTION.fullmatch(" ".join(words)):
             current = sections.setdefault(match[1], [])
         elif current is None:
             raise UsageError(f"{path}: {words[0]} is in no section")

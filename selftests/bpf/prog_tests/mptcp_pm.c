@@ -380,6 +380,34 @@ out:
 	pm_close_pair(&other);
 }
 
+/* More addresses of a link go at once than an RM_ADDR has room for. Nothing else tells the
+ * server.
+ */
+static void test_many(void)
+{
+	FILE *f;
+	int i;
+
+	if (pm_limits(PM_CLIENT, 16, 8) || pm_limits(PM_SERVER, 16, 8))
+		return;
+	f = pm_ip("-n " PM_CLIENT);
+	if (!f)
+		return;
+	for (i = 2; i < 11; i++)
+		fprintf(f, net.family == AF_INET ? "addr add 10.78.1.1%d/24 dev c1\n" :
+			"addr add fd78:1::1%d/64 dev c1 nodad\n", i);
+	if (pm_ip_end(f, "addresses") || pm_pair(&net, "fullmesh", NULL) ||
+	    !pm_wait_subflows(net.cfd, PM_LINKS + 9) ||
+	    !pm_wait_subflows(net.sfd, PM_LINKS + 9))
+		return;
+	own_link_down();
+	if (!pm_wait_subflows(net.cfd, PM_LINKS - 1) ||
+	    !pm_wait_subflows(net.sfd, PM_LINKS - 1))
+		return;
+	pm_wait_counter(PM_SERVER, "RmAddr", 10);
+	pm_transfer(&net, 100000, NULL);
+}
+
 static void first_addr_gone(void)
 {
 	del_addr(0);
@@ -600,6 +628,7 @@ void serial_test_mptcp_pm(void)
 		{ "down", test_down },
 		{ "beyond", test_beyond },
 		{ "address", test_address },
+		{ "many", test_many },
 		{ "download", test_download },
 		{ "local", test_local },
 		{ "reconnect", test_reconnect },

@@ -226,6 +226,53 @@ out:
 	pm_close_pair(&peer);
 }
 
+/* An address that is announced with and without a port has two IDs, and is withdrawn by
+ * each for itself.
+ */
+static void test_port(void)
+{
+	struct watch_cmd *cmd = &bss->cmd;
+	int id[2], i;
+
+	/* a listener */
+	SYS(out, "ip -n " PM_SERVER " mptcp endpoint add %s id 9 port 7200 signal",
+	    net_addr(1, true));
+	clear_watch();
+	if (pm_pair(&net, "watch", "watch") ||
+	    !pm_wait_value(&bss->events[WATCH_ESTABLISHED], 2))
+		goto out;
+	for (i = 0; i < 2; i++) {
+		clear_cmd();
+		set_end(&cmd->local, net.family, net_addr(1, true), i ? 0 : 7200);
+		id[i] = obey(net.sfd, WATCH_ANNOUNCE);
+		if (!ASSERT_GT(id[i], 0, "announce") ||
+		    !pm_wait_value(&bss->events[WATCH_ADDR_ANNOUNCED], i + 1) ||
+		    !pm_wait_counter(PM_SERVER, "EchoAdd", i + 1))
+			goto out;
+		clear_cmd();
+		set_end(&cmd->remote, net.family, net_addr(1, true), i ? 0 : 7200);
+		cmd->remote.id = id[i];
+		cmd->has_remote = 1;
+		if (!ASSERT_GT(obey(net.cfd, WATCH_OPEN), 1, "open") ||
+		    !pm_wait_subflows(net.cfd, i + 2) || !pm_wait_subflows(net.sfd, i + 2))
+			goto out;
+	}
+	ASSERT_NEQ(id[0], id[1], "IDs");
+	cmd->id = id[0];
+	ASSERT_EQ(obey(net.sfd, WATCH_WITHDRAW), 0, "withdraw");
+	if (!pm_wait_subflows(net.cfd, 2) || !pm_wait_subflows(net.sfd, 2))
+		goto out;
+	ASSERT_EQ(pm_to_port(net.cfd, 7200), 0, "with the port");
+	cmd->id = id[1];
+	ASSERT_EQ(obey(net.sfd, WATCH_WITHDRAW), 0, "withdraw");
+	if (!pm_wait_subflows(net.cfd, 1) || !pm_wait_subflows(net.sfd, 1))
+		goto out;
+	pm_transfer(&net, 100000, NULL);
+	ASSERT_EQ(bss->errors, 0, "order");
+out:
+	SYS_NOFAIL("ip -n " PM_SERVER " mptcp endpoint flush");
+}
+
 /* Each of the ends left to the kernel, and what the peer gets to see of it */
 static void test_ends(void)
 {
@@ -423,14 +470,12 @@ out:
 	pm_wait_value(&bss->events[WATCH_ADDRS_CHANGED], before + 1);
 
 	/* Deprecated, it is only there for those who ask. */
-	SYS(out2, "ip -n " PM_CLIENT " addr change fd7a::1/64 dev c1 preferred_lft 0");
+	SYS_NOFAIL("ip -n " PM_CLIENT " addr change fd7a::1/64 dev c1 preferred_lft 0");
 	obey(net.cfd, WATCH_LIST);
 	ASSERT_EQ(bss->cmd.addrs, addrs, "deprecated");
 	bss->cmd.flags = 1;	/* MPTCP_PM_LOCAL_DEPRECATED */
 	obey(net.cfd, WATCH_LIST);
 	ASSERT_EQ(bss->cmd.addrs, addrs + 1, "with deprecated");
-out2:
-	return;
 }
 
 /* The path of a subflow that has been established is cut: the bytes take the other, it is
@@ -757,6 +802,11 @@ static void test_busy(void)
 	ASSERT_EQ(withdraw(second), -EBUSY, "another");
 	ASSERT_EQ(withdraw(first), -ENOENT, "again");
 	ASSERT_EQ(EVENT(ADDR_REMOVED), 0, "before");
+	clear_cmd();
+	set_end(&bss->cmd.local, net.family,
+		net.family == AF_INET ? "10.79.0.9" : "fd79::9", 0);
+	bss->cmd.has_local = 1;
+	ASSERT_EQ(obey(net.cfd, WATCH_OPEN), -EADDRNOTAVAIL, "not opened");
 	if (open_only() < 0 || !pm_wait_value(&bss->events[WATCH_ADDR_REMOVED], 1))
 		return;
 	ASSERT_EQ(bss->removed_id, first, "first");
@@ -766,6 +816,47 @@ static void test_busy(void)
 	ASSERT_EQ(bss->removed_id, second, "second");
 	ASSERT_EQ(EVENT(ADDR_ANNOUNCED), 2, "addr_announced");
 	ASSERT_EQ(EVENT(RELEASE), 0, "release");
+	ASSERT_EQ(bss->errors, 0, "order");
+}
+
+/* Withdrawn, and used again before there was a subflow to tell it on */
+static void test_reuse(void)
+{
+	struct pm_net back;
+	int id, first, second;
+
+	clear_watch();
+	if (pm_pair(&net, "watch", "watch") ||
+	    !pm_wait_value(&bss->events[WATCH_ESTABLISHED], 2))
+		return;
+	back = pm_back(&net);
+
+	/* opened from */
+	first = announce(1);
+	if (!ASSERT_GT(first, 0, "announce") || !pm_wait_counter(PM_CLIENT, "EchoAdd", 1) ||
+	    !close_only(1))
+		return;
+	ASSERT_EQ(withdraw(first), 0, "withdraw");
+	clear_cmd();
+	set_end(&bss->cmd.local, net.family, net_addr(1, false), 0);
+	bss->cmd.has_local = 1;
+	id = obey(net.cfd, WATCH_OPEN);
+	if (!ASSERT_GT(id, 1, "open") || !pm_wait_subflows(net.cfd, 1) ||
+	    !pm_wait_subflows(net.sfd, 1) || pm_transfer(&net, 1000, NULL) ||
+	    pm_transfer(&back, 1000, NULL))
+		return;
+
+	/* announced */
+	second = announce(2);
+	if (!ASSERT_GT(second, 0, "announce") || !pm_wait_counter(PM_CLIENT, "EchoAdd", 2) ||
+	    !close_only(id))
+		return;
+	ASSERT_EQ(withdraw(second), 0, "withdraw");
+	ASSERT_EQ(announce(2), second, "again");
+	if (open_only() < 0 || !pm_wait_value(&bss->events[WATCH_ADDR_ANNOUNCED], 3))
+		return;
+	ASSERT_EQ(bss->announced.id, second, "announced");
+	ASSERT_EQ(EVENT(ADDR_REMOVED), 0, "removed");
 	ASSERT_EQ(bss->errors, 0, "order");
 }
 
@@ -822,16 +913,26 @@ static void test_again(void)
 	ASSERT_EQ(EVENT(SUBFLOW_CLOSED), 1, "subflow_closed");
 }
 
-/* No subflow is left, and none is added: both ends are told that it is over. */
+/* No subflow is left, and none is added: both ends are told that it is over. What the
+ * server sent before arrives where nobody reads it any more.
+ */
 static void test_alone(void)
 {
+	char buf[1000] = {};
+
 	if (pm_sysctl(PM_CLIENT, "/proc/sys/net/mptcp/close_timeout", "1") ||
 	    pm_sysctl(PM_SERVER, "/proc/sys/net/mptcp/close_timeout", "1") ||
-	    watch_pair() || !pm_wait_value(&bss->events[WATCH_ESTABLISHED], 1) ||
-	    !close_only(1))
+	    watch_pair() || !pm_wait_value(&bss->events[WATCH_ESTABLISHED], 1))
+		return;
+	SYS(out, "tc -n " PM_SERVER " qdisc add dev s0 root netem delay 2s");
+	ASSERT_EQ(send(net.sfd, buf, sizeof(buf), 0), sizeof(buf), "send");
+	if (!close_only(1))
 		return;
 	pm_wait_closed(net.cfd);
 	pm_wait_closed(net.sfd);
+	ASSERT_LT(recv(net.cfd, buf, 1, MSG_DONTWAIT), 0, "not read");
+out:
+	return;
 }
 
 /* setsockopt() and sysctl, by whom and when */
@@ -969,6 +1070,18 @@ out:
 	pm_close_pair(&other);
 }
 
+/* The program once more, by another name: to be destroyed, loaded or not */
+static struct mptcp_pm_watch *open_named(const char name[16])
+{
+	struct mptcp_pm_watch *named = mptcp_pm_watch__open();
+	size_t size;
+
+	/* the first member of struct mptcp_pm_ops */
+	if (ASSERT_OK_PTR(named, "open"))
+		memcpy(bpf_map__initial_value(named->maps.watch, &size), name, 16);
+	return named;
+}
+
 /* Two of a name; names that cannot be */
 static void test_register(void)
 {
@@ -988,13 +1101,11 @@ static void test_register(void)
 	static const char another[16] = "another";
 	struct mptcp_pm_watch *second;
 	struct bpf_link *l;
-	size_t size;
 	int i;
 
-	second = mptcp_pm_watch__open();
-	if (!ASSERT_OK_PTR(second, "open"))
+	second = open_named(another);
+	if (!second)
 		return;
-	memcpy(bpf_map__initial_value(second->maps.watch, &size), another, sizeof(another));
 	if (ASSERT_OK(mptcp_pm_watch__load(second), "load")) {
 		ASSERT_EQ(bpf_link__update_map(reg, second->maps.watch), -EINVAL, "rename");
 		ASSERT_OK(bpf_link__update_map(reg, second->maps.watch2), "same name");
@@ -1002,12 +1113,9 @@ static void test_register(void)
 	mptcp_pm_watch__destroy(second);
 
 	for (i = 0; i < ARRAY_SIZE(names); i++) {
-		second = mptcp_pm_watch__open();
-		if (!ASSERT_OK_PTR(second, "open"))
+		second = open_named(names[i].name);
+		if (!second)
 			return;
-		/* the first member of struct mptcp_pm_ops */
-		memcpy(bpf_map__initial_value(second->maps.watch, &size),
-		       names[i].name, sizeof(names[i].name));
 		if (ASSERT_OK(mptcp_pm_watch__load(second), "load")) {
 			l = bpf_map__attach_struct_ops(second->maps.watch);
 			if (!ASSERT_ERR_PTR(l, "attach"))
@@ -1117,9 +1225,9 @@ static void test_close(void)
 
 	for (i = 0; i < 20; i++) {
 		/* not before it is closed, the first time */
-		watch->data->tick_ms = i ? 20 : 2000;
+		watch->data->tick_ms = i ? WATCH_TICK_MS : 2000;
 		if (watch_pair()) {
-			watch->data->tick_ms = 20;
+			watch->data->tick_ms = WATCH_TICK_MS;
 			return;
 		}
 		order(net.cfd, WATCH_OPEN);
@@ -1563,7 +1671,7 @@ out:
 	while (sessions && n-- > 0)
 		pm_close_pair(&sessions[n]);
 	free(sessions);
-	watch->data->tick_ms = 20;
+	watch->data->tick_ms = WATCH_TICK_MS;
 	setrlimit(RLIMIT_NOFILE, &old);
 }
 
@@ -1575,6 +1683,7 @@ void serial_test_mptcp_pm_life(void)
 	} tests[] = {
 		{ "events", test_events },
 		{ "server", test_server },
+		{ "port", test_port },
 		{ "ends", test_ends },
 		{ "silent", test_silent },
 		{ "reopen", test_reopen },
@@ -1587,6 +1696,7 @@ void serial_test_mptcp_pm_life(void)
 		{ "busy", test_busy },
 		{ "drop", test_drop },
 		{ "again", test_again },
+		{ "reuse", test_reuse },
 		{ "alone", test_alone },
 		{ "select", test_select },
 		{ "register", test_register },

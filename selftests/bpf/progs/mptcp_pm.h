@@ -12,6 +12,7 @@
 #define AF_INET		2
 #define AF_INET6	10
 #endif
+#define EBUSY		16
 #define ENOSPC		28
 
 #define MPTCP_PM_ADDR_FLAG_BACKUP	(1 << 2)
@@ -138,20 +139,25 @@ pm_initial(struct mptcp_sock *msk, struct mptcp_addr_info *local,
 }
 
 /* Close the subflows from addresses that are gone, and have the peer do so: it is told of
- * all of them at once, on one that is not closed.
+ * them at once, on one that is not closed. Those that there is no room for stay, to be
+ * named another time: -EBUSY.
  */
-static __attribute__((unused)) void pm_drop_gone(struct mptcp_sock *msk)
+static __attribute__((unused)) int pm_drop_gone(struct mptcp_sock *msk)
 {
 	struct mptcp_subflow_context *subflow;
 	struct mptcp_addr_info addr;
+	int err = 0;
 
 	bpf_for_each(mptcp_subflow, subflow, msk) {
 		bpf_mptcp_pm_local(subflow, &addr, sizeof(addr));
-		if (!pm_have_local(msk, &addr)) {
+		if (pm_have_local(msk, &addr))
+			continue;
+		if (bpf_mptcp_pm_withdraw(msk, addr.id) == -EBUSY)
+			err = -EBUSY;
+		else
 			bpf_mptcp_pm_close(msk, subflow);
-			bpf_mptcp_pm_withdraw(msk, addr.id);
-		}
 	}
+	return err;
 }
 
 #endif

@@ -84,12 +84,12 @@ void BPF_PROG(fullmesh_timeout, struct mptcp_sock *msk)
 {
 	struct mesh *mesh = bpf_sk_storage_get(&meshes, msk, 0, 0);
 	struct mptcp_addr_info local;
-	int i, j, ifindex, err = 0;
+	int i, j, ifindex, err;
 	__u64 cursor = 0;
 
 	if (!mesh)
 		return;
-	pm_drop_gone(msk);
+	err = pm_drop_gone(msk);
 	mesh->wait_ms = mesh->wait_ms < MAX_MS / 2 ? mesh->wait_ms * 2 : MAX_MS;
 	pm_for_each_local(j, msk, cursor, local, ifindex, 0)
 		bpf_for(i, 0, REMOTES)

@@ -21,7 +21,7 @@ __u8 join_backup;		/* of the last that the peer added */
 struct watch_end announced;
 struct watch_tried tried[NR_WATCH];	/* in release(), and in others once it is TCP */
 __u64 waiting;			/* for a session to be TCP */
-__u32 tick_ms = 20;		/* 0: no timer */
+__u32 tick_ms = WATCH_TICK_MS;	/* 0: no timer */
 bool reopen;			/* a subflow for each that goes, at once */
 __u32 reopened;
 __u64 after_update;		/* calls of the program that came later */

@@ -2,6 +2,8 @@
 #ifndef __MPTCP_PM_WATCH_H
 #define __MPTCP_PM_WATCH_H
 
+#define WATCH_TICK_MS	20
+
 enum watch_event {
 	WATCH_INIT,
 	WATCH_ESTABLISHED,
