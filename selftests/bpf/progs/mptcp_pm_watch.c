@@ -20,7 +20,8 @@ __u32 prio_id;
 __u8 join_backup;		/* of the last that the peer added */
 struct watch_end announced;
 struct watch_tried tried[NR_WATCH];	/* in release(), and in others once it is TCP */
-__u64 waiting;			/* for a session to be TCP */
+__u64 waiting;			/* for a session to be TCP, or hold to be cleared */
+bool hold;
 __u32 tick_ms = WATCH_TICK_MS;	/* 0: no timer */
 bool reopen;			/* a subflow for each that goes, at once */
 __u32 reopened;
@@ -72,8 +73,8 @@ static void try_all(struct mptcp_sock *msk, enum watch_event event)
 	}
 }
 
-/* That is in softirq: the session is locked, and stays so. */
-static int wait_tcp(struct mptcp_sock *msk)
+/* That is in softirq, or the test's: the session is locked, and stays so. */
+static int wait_for(struct mptcp_sock *msk, enum watch_op op)
 {
 	__u64 end = bpf_ktime_get_ns() + 10000000000ULL;
 	int i, j;
@@ -81,7 +82,7 @@ static int wait_tcp(struct mptcp_sock *msk)
 	__sync_fetch_and_add(&waiting, 1);
 	bpf_for(i, 0, 1024) {
 		bpf_for(j, 0, 1 << 20) {
-			if (pm_is_tcp(msk))
+			if (op == WATCH_HOLD ? !*(volatile bool *)&hold : pm_is_tcp(msk))
 				return 0;
 			if (bpf_ktime_get_ns() > end)
 				return -ETIMEDOUT;
@@ -141,9 +142,11 @@ static int obey(struct mptcp_sock *msk)
 		}
 		return ret;
 	case WATCH_WAIT_TCP:
-		ret = wait_tcp(msk);
+		ret = wait_for(msk, cmd.op);
 		try_all(msk, WATCH_TIMEOUT);
 		return ret;
+	case WATCH_HOLD:
+		return wait_for(msk, cmd.op);
 	}
 	return 0;
 }
@@ -243,8 +246,10 @@ void BPF_PROG(watch_addrs_changed, struct mptcp_sock *msk)
 
 	pm_for_each_local(i, msk, cursor, addr, ifindex, 0)
 		addrs++;
-	if (s)
+	if (s) {
 		s->addrs = addrs;
+		s->changes++;
+	}
 }
 
 SEC("struct_ops.s")

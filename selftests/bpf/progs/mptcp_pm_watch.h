@@ -30,6 +30,7 @@ enum watch_op {
 	WATCH_TIMER,		/* id: milliseconds */
 	WATCH_LIST,		/* how many subflows, and addresses, there are */
 	WATCH_WAIT_TCP,		/* until the session is TCP, then try what there is */
+	WATCH_HOLD,		/* while hold is set, seconds at most */
 };
 
 /* What is kept of each session */
@@ -38,6 +39,7 @@ struct watch_session {
 	unsigned int established;
 	unsigned int subflows;
 	unsigned int addrs;	/* ours, when it was last told of changes */
+	unsigned int changes;	/* how often it was */
 };
 
 /* What came of trying what there is, at once: on the last subflow, if there are any */
