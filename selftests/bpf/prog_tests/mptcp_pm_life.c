@@ -63,6 +63,16 @@ static int obey(int fd, enum watch_op op)
 	return done();
 }
 
+/* Have the session be busy, until bss->hold is cleared. */
+static bool hold(int fd)
+{
+	__u64 was = bss->waiting;
+
+	bss->hold = true;
+	return ASSERT_EQ(obey(fd, WATCH_HOLD), 0, "hold") &&
+	       pm_wait_value(&bss->waiting, was + 1);
+}
+
 static void clear_cmd(void)
 {
 	memset(&bss->cmd, 0, sizeof(bss->cmd));
@@ -231,6 +241,9 @@ out:
  */
 static void test_port(void)
 {
+	/* either order: of two, the first is found first */
+	const int ports[2] = { net.family == AF_INET ? 7200 : 0,
+			       net.family == AF_INET ? 0 : 7200 };
 	struct watch_cmd *cmd = &bss->cmd;
 	int id[2], i;
 
@@ -243,26 +256,26 @@ static void test_port(void)
 		goto out;
 	for (i = 0; i < 2; i++) {
 		clear_cmd();
-		set_end(&cmd->local, net.family, net_addr(1, true), i ? 0 : 7200);
+		set_end(&cmd->local, net.family, net_addr(1, true), ports[i]);
 		id[i] = obey(net.sfd, WATCH_ANNOUNCE);
 		if (!ASSERT_GT(id[i], 0, "announce") ||
 		    !pm_wait_value(&bss->events[WATCH_ADDR_ANNOUNCED], i + 1) ||
 		    !pm_wait_counter(PM_SERVER, "EchoAdd", i + 1))
 			goto out;
 		clear_cmd();
-		set_end(&cmd->remote, net.family, net_addr(1, true), i ? 0 : 7200);
+		set_end(&cmd->remote, net.family, net_addr(1, true), ports[i]);
 		cmd->remote.id = id[i];
 		cmd->has_remote = 1;
 		if (!ASSERT_GT(obey(net.cfd, WATCH_OPEN), 1, "open") ||
 		    !pm_wait_subflows(net.cfd, i + 2) || !pm_wait_subflows(net.sfd, i + 2))
 			goto out;
 	}
-	ASSERT_NEQ(id[0], id[1], "IDs");
+	clear_cmd();
 	cmd->id = id[0];
 	ASSERT_EQ(obey(net.sfd, WATCH_WITHDRAW), 0, "withdraw");
 	if (!pm_wait_subflows(net.cfd, 2) || !pm_wait_subflows(net.sfd, 2))
 		goto out;
-	ASSERT_EQ(pm_to_port(net.cfd, 7200), 0, "with the port");
+	ASSERT_EQ(pm_to_port(net.cfd, 7200), !ports[0], "with the port");
 	cmd->id = id[1];
 	ASSERT_EQ(obey(net.sfd, WATCH_WITHDRAW), 0, "withdraw");
 	if (!pm_wait_subflows(net.cfd, 1) || !pm_wait_subflows(net.sfd, 1))
@@ -746,13 +759,15 @@ static bool close_only(int id)
 	       pm_wait_subflows(net.cfd, 0) && pm_wait_subflows(net.sfd, 0);
 }
 
-/* Another one, and what it can be told on: the ID */
-static int open_only(void)
+/* Another one, and what it can be told on: the ID. NULL: from where the kernel says */
+static int open_from(const char *local)
 {
 	struct pm_net back = pm_back(&net);
 	int id;
 
 	clear_cmd();
+	set_end(&bss->cmd.local, net.family, local, 0);
+	bss->cmd.has_local = !!local;
 	id = obey(net.cfd, WATCH_OPEN);
 	if (!ASSERT_GT(id, 1, "open") || !pm_wait_subflows(net.cfd, 1) ||
 	    !pm_wait_subflows(net.sfd, 1) || pm_transfer(&net, 1000, NULL) ||
@@ -765,6 +780,17 @@ static int withdraw(int id)
 {
 	bss->cmd.id = id;
 	return obey(net.cfd, WATCH_WITHDRAW);
+}
+
+/* What the server sends over the first link does not arrive, or does again. */
+static int block_server(bool block)
+{
+	FILE *f = pm_ip(net.family == AF_INET ? "-4 -n " PM_ROUTER : "-6 -n " PM_ROUTER);
+
+	if (!f)
+		return -1;
+	fprintf(f, "rule %s iif x0 blackhole\n", block ? "add" : "del");
+	return pm_ip_end(f, "rule");
 }
 
 /* What was to be told the peer before has not been sent yet */
@@ -784,7 +810,7 @@ static void test_busy(void)
 	ASSERT_EQ(announce(1), -EEXIST, "again");
 	ASSERT_EQ(withdraw(first), -EBUSY, "withdraw");
 	ASSERT_EQ(EVENT(ADDR_ANNOUNCED), 0, "before");
-	id = open_only();
+	id = open_from(NULL);
 	if (id < 0 || !pm_wait_value(&bss->events[WATCH_ADDR_ANNOUNCED], 1))
 		return;
 	ASSERT_EQ(bss->announced.id, first, "first");
@@ -794,11 +820,15 @@ static void test_busy(void)
 		return;
 	ASSERT_EQ(bss->announced.id, second, "second");
 	/* nothing that would be sent again */
-	if (!pm_wait_counter(PM_CLIENT, "EchoAdd", 2) || !close_only(id))
+	if (!pm_wait_counter(PM_CLIENT, "EchoAdd", 2) || block_server(true) ||
+	    !close_only(id))
 		return;
 
-	/* the removal of one */
+	/* The removal of one. With the ACK of its FIN the server would not hear of it. */
 	ASSERT_EQ(withdraw(first), 0, "withdraw");
+	if (block_server(false))
+		return;
+	usleep(1000000);
 	ASSERT_EQ(withdraw(second), -EBUSY, "another");
 	ASSERT_EQ(withdraw(first), -ENOENT, "again");
 	ASSERT_EQ(EVENT(ADDR_REMOVED), 0, "before");
@@ -807,7 +837,7 @@ static void test_busy(void)
 		net.family == AF_INET ? "10.79.0.9" : "fd79::9", 0);
 	bss->cmd.has_local = 1;
 	ASSERT_EQ(obey(net.cfd, WATCH_OPEN), -EADDRNOTAVAIL, "not opened");
-	if (open_only() < 0 || !pm_wait_value(&bss->events[WATCH_ADDR_REMOVED], 1))
+	if (open_from(NULL) < 0 || !pm_wait_value(&bss->events[WATCH_ADDR_REMOVED], 1))
 		return;
 	ASSERT_EQ(bss->removed_id, first, "first");
 	ASSERT_EQ(withdraw(second), 0, "second");
@@ -819,45 +849,88 @@ static void test_busy(void)
 	ASSERT_EQ(bss->errors, 0, "order");
 }
 
-/* Withdrawn, and used again before there was a subflow to tell it on */
+/* Withdrawn, and used again before there was a subflow to tell it on: only what was not
+ * used again is told.
+ */
 static void test_reuse(void)
 {
-	struct pm_net back;
-	int id, first, second;
+	int i, id = 1, addr[2], events;
 
 	clear_watch();
 	if (pm_pair(&net, "watch", "watch") ||
 	    !pm_wait_value(&bss->events[WATCH_ESTABLISHED], 2))
 		return;
-	back = pm_back(&net);
+	for (i = 0; i < 2; i++) {
+		addr[i] = announce(i + 1);
+		if (!ASSERT_GT(addr[i], 0, "announce") ||
+		    !pm_wait_counter(PM_CLIENT, "EchoAdd", i + 1))
+			return;
+	}
 
 	/* opened from */
-	first = announce(1);
-	if (!ASSERT_GT(first, 0, "announce") || !pm_wait_counter(PM_CLIENT, "EchoAdd", 1) ||
-	    !close_only(1))
+	if (!close_only(id))
 		return;
-	ASSERT_EQ(withdraw(first), 0, "withdraw");
-	clear_cmd();
-	set_end(&bss->cmd.local, net.family, net_addr(1, false), 0);
-	bss->cmd.has_local = 1;
-	id = obey(net.cfd, WATCH_OPEN);
-	if (!ASSERT_GT(id, 1, "open") || !pm_wait_subflows(net.cfd, 1) ||
-	    !pm_wait_subflows(net.sfd, 1) || pm_transfer(&net, 1000, NULL) ||
-	    pm_transfer(&back, 1000, NULL))
+	bss->cmd.flags = addr[1];
+	ASSERT_EQ(withdraw(addr[0]), 0, "withdraw");
+	id = open_from(net_addr(1, false));
+	if (id < 0 || !pm_wait_value(&bss->events[WATCH_ADDR_REMOVED], 1))
 		return;
+	ASSERT_EQ(bss->removed_id, addr[1], "the other");
 
-	/* announced */
-	second = announce(2);
-	if (!ASSERT_GT(second, 0, "announce") || !pm_wait_counter(PM_CLIENT, "EchoAdd", 2) ||
-	    !close_only(id))
+	/* announced, one with the other there */
+	clear_cmd();
+	addr[0] = announce(1);
+	if (!ASSERT_GT(addr[0], 0, "announce") || !pm_wait_counter(PM_CLIENT, "EchoAdd", 3))
 		return;
-	ASSERT_EQ(withdraw(second), 0, "withdraw");
-	ASSERT_EQ(announce(2), second, "again");
-	if (open_only() < 0 || !pm_wait_value(&bss->events[WATCH_ADDR_ANNOUNCED], 3))
+	ASSERT_EQ(announce(2), addr[1], "the same ID");
+	if (!pm_wait_counter(PM_CLIENT, "EchoAdd", 4) || !close_only(id))
 		return;
-	ASSERT_EQ(bss->announced.id, second, "announced");
-	ASSERT_EQ(EVENT(ADDR_REMOVED), 0, "removed");
+	bss->cmd.flags = addr[1];
+	ASSERT_EQ(withdraw(addr[0]), 0, "withdraw");
+	events = EVENT(ADDR_ANNOUNCED);
+	ASSERT_EQ(announce(2), addr[1], "again");
+	if (open_from(NULL) < 0 ||
+	    !pm_wait_value(&bss->events[WATCH_ADDR_ANNOUNCED], events + 1) ||
+	    !pm_wait_value(&bss->events[WATCH_ADDR_REMOVED], 2))
+		return;
+	ASSERT_EQ(bss->announced.id, addr[1], "announced");
+	ASSERT_EQ(bss->removed_id, addr[0], "removed");
+	usleep(200000);
+	ASSERT_EQ(EVENT(ADDR_REMOVED), 2, "no more");
+	ASSERT_EQ(pm_subflows(net.sfd), 1, "server's");
 	ASSERT_EQ(bss->errors, 0, "order");
+}
+
+/* Withdrawn one after the other, while the peer has no time for the first */
+static void test_behind(void)
+{
+	int i, addr[2];
+
+	clear_watch();
+	if (pm_pair(&net, "watch", "watch") ||
+	    !pm_wait_value(&bss->events[WATCH_ESTABLISHED], 2))
+		return;
+	for (i = 0; i < 2; i++) {
+		addr[i] = announce(i + 1);
+		if (!ASSERT_GT(addr[i], 0, "announce") ||
+		    !pm_wait_counter(PM_CLIENT, "EchoAdd", i + 1))
+			return;
+	}
+	if (!hold(net.sfd))
+		goto out;
+	clear_cmd();
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(withdraw(addr[i]), 0, "withdraw");
+		if (!pm_wait_counter(PM_CLIENT, "RmAddrTx", i + 1))
+			goto out;
+	}
+	usleep(200000);
+	ASSERT_EQ(EVENT(ADDR_REMOVED), 0, "busy");
+	bss->hold = false;
+	pm_wait_value(&bss->events[WATCH_ADDR_REMOVED], 2);
+	ASSERT_EQ(bss->errors, 0, "order");
+out:
+	bss->hold = false;
 }
 
 /* Two addresses at once: the peer is told of both, on the subflow that is left. */
@@ -924,15 +997,14 @@ static void test_alone(void)
 	    pm_sysctl(PM_SERVER, "/proc/sys/net/mptcp/close_timeout", "1") ||
 	    watch_pair() || !pm_wait_value(&bss->events[WATCH_ESTABLISHED], 1))
 		return;
-	SYS(out, "tc -n " PM_SERVER " qdisc add dev s0 root netem delay 2s");
+	if (block_server(true))
+		return;
 	ASSERT_EQ(send(net.sfd, buf, sizeof(buf), 0), sizeof(buf), "send");
-	if (!close_only(1))
+	if (!close_only(1) || block_server(false))
 		return;
 	pm_wait_closed(net.cfd);
 	pm_wait_closed(net.sfd);
 	ASSERT_LT(recv(net.cfd, buf, 1, MSG_DONTWAIT), 0, "not read");
-out:
-	return;
 }
 
 /* setsockopt() and sysctl, by whom and when */
@@ -1598,17 +1670,15 @@ static void test_together(void)
 {
 	struct pm_net other = { .family = net.family, .lfd = -1, .cfd = -1, .sfd = -1 };
 	const unsigned int addrs = 2 * PM_LINKS + 20;
-	__u64 was = bss->waiting, end;
 	unsigned int changes;
+	__u64 end;
 	FILE *f;
 	int i;
 
 	if (watch_pair() || pm_more(&net, &other, "watch") ||
 	    !pm_wait_value(&bss->events[WATCH_ESTABLISHED], 2))
 		goto out;
-	bss->hold = true;
-	order(net.cfd, WATCH_HOLD);
-	if (!pm_wait_value(&bss->waiting, was + 1))
+	if (!hold(net.cfd))
 		goto out;
 	changes = session(net.cfd).changes;
 	f = pm_ip("-n " PM_CLIENT);
@@ -1625,12 +1695,12 @@ static void test_together(void)
 	ASSERT_EQ(session(other.cfd).addrs, addrs, "the other's");
 	ASSERT_EQ(session(net.cfd).changes, changes, "while busy");
 	bss->hold = false;
-	ASSERT_EQ(done(), 0, "hold");
 	while (session(net.cfd).addrs != addrs && pm_now_ms() < end)
 		usleep(1000);
 	ASSERT_EQ(session(net.cfd).addrs, addrs, "its");
 	usleep(200000);
 	ASSERT_LE(session(net.cfd).changes, changes + 2, "told");
+	ASSERT_EQ(bss->errors, 0, "order");
 out:
 	bss->hold = false;
 	pm_close_pair(&other);
@@ -1742,6 +1812,7 @@ void serial_test_mptcp_pm_life(void)
 		{ "drop", test_drop },
 		{ "again", test_again },
 		{ "reuse", test_reuse },
+		{ "behind", test_behind },
 		{ "alone", test_alone },
 		{ "select", test_select },
 		{ "register", test_register },

@@ -120,7 +120,10 @@ static int obey(struct mptcp_sock *msk)
 	case WATCH_ANNOUNCE:
 		return bpf_mptcp_pm_announce(msk, &local);
 	case WATCH_WITHDRAW:
-		return bpf_mptcp_pm_withdraw(msk, cmd.id);
+		ret = bpf_mptcp_pm_withdraw(msk, cmd.id);
+		if (!ret && cmd.flags)
+			ret = bpf_mptcp_pm_withdraw(msk, cmd.flags);
+		return ret;
 	case WATCH_DROP:
 		bpf_for_each(mptcp_subflow, subflow, msk) {
 			if (subflow->subflow_id > cmd.id)
@@ -145,8 +148,6 @@ static int obey(struct mptcp_sock *msk)
 		ret = wait_for(msk, cmd.op);
 		try_all(msk, WATCH_TIMEOUT);
 		return ret;
-	case WATCH_HOLD:
-		return wait_for(msk, cmd.op);
 	}
 	return 0;
 }
@@ -266,6 +267,9 @@ void BPF_PROG(watch_timeout, struct mptcp_sock *msk)
 	cmd.ret = obey(msk);
 	/* with an order to it: the test waits for the operation to be gone */
 	__sync_fetch_and_and(&cmd.op, 0);
+	/* the next order is to another session */
+	if (op == WATCH_HOLD && wait_for(msk, op))
+		__sync_fetch_and_add(&errors, 1);
 }
 
 SEC("struct_ops")

@@ -25,12 +25,12 @@ enum watch_op {
 	WATCH_CLOSE,		/* the subflow of the ID */
 	WATCH_BACKUP,		/* as well, flags: on */
 	WATCH_ANNOUNCE,		/* local */
-	WATCH_WITHDRAW,		/* the ID */
+	WATCH_WITHDRAW,		/* the ID, and that in flags, if any */
 	WATCH_DROP,		/* all subflows up to the ID, and their addresses */
 	WATCH_TIMER,		/* id: milliseconds */
 	WATCH_LIST,		/* how many subflows, and addresses, there are */
 	WATCH_WAIT_TCP,		/* until the session is TCP, then try what there is */
-	WATCH_HOLD,		/* while hold is set, seconds at most */
+	WATCH_HOLD,		/* with it done, while hold is set, seconds at most */
 };
 
 /* What is kept of each session */
