@@ -1088,8 +1088,8 @@ static void test_select(void)
 	len = sizeof(name);
 	ASSERT_OK(getsockopt(net.sfd, SOL_MPTCP, PM_PATH_MANAGER, name, &len), "get");
 	ASSERT_STREQ(name, "watch", "inherited");
-	ASSERT_EQ(EVENT(INIT), 1, "server's");
 	pm_wait_value(&bss->events[WATCH_SUBFLOW_ESTABLISHED], 2);
+	ASSERT_EQ(EVENT(INIT), 1, "server's");
 	if (pm_more(&net, &other, "watch"))
 		goto out;
 	pm_wait_value(&bss->events[WATCH_ESTABLISHED], 3);
